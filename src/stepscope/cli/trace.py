@@ -1,0 +1,143 @@
+"""``stepscope trace``: run an unchanged script, watched, and show what each step did."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stepscope.cli import output
+from stepscope.errors import NothingToShowError, StepscopeError, UsageError
+
+if TYPE_CHECKING:
+    from stepscope.cli.output import Format, Report
+    from stepscope.launch.target import Target
+    from stepscope.observe.schedule import Looks
+    from stepscope.observe.watch import Watch
+
+_HELP = """Run SCRIPT as `python SCRIPT ARGS` would, and show what each step did.
+
+Nothing in the script is changed, and nothing in its training: same weights, same random
+numbers, same output, same exit code. A record of the run is kept.
+
+\b
+stepscope trace train.py --epochs 3
+stepscope trace --format json train.py > trace.json
+stepscope trace -m mypackage.train --lr 0.1
+torchrun --nproc-per-node 2 -m stepscope trace train.py
+
+Options of stepscope come before SCRIPT; all that follows SCRIPT is the script's own.
+"""
+
+
+def _looks(_ctx: click.Context, _param: click.Parameter, value: str) -> Looks:
+    if value == "all":
+        return "all"
+    if value == "auto":
+        return "auto"
+    if value.isdecimal():
+        return int(value)
+    raise click.BadParameter("must be 'auto', 'all' or a number of updates")
+
+
+@click.command("trace", help=_HELP, context_settings={"allow_interspersed_args": False})
+@click.option("-m", "module", metavar="MODULE", help="Run a module, as `python -m MODULE` would.")
+@click.option(
+    "--looks",
+    default="auto",
+    callback=_looks,
+    metavar="auto|all|N",
+    show_default=True,
+    help="Which updates to look at closely: the first and ever fewer, all, or the first N.",
+)
+@click.option(
+    "--record",
+    type=click.Path(),
+    metavar="DIR",
+    help="Keep the record in DIR.  [default: a new one in .stepscope/runs]",
+)
+@click.option("--no-report", is_flag=True, help="Only keep the record; print nothing at the end.")
+@output.options
+@click.argument("script", required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(
+    module: str | None,
+    looks: Looks,
+    record: str | None,
+    *,
+    no_report: bool,
+    form: Format,
+    output: str | None,
+    number: int | None,
+    script: str | None,
+    arguments: tuple[str, ...],
+) -> int:
+    """Run and show."""
+    from stepscope.cli.output import Report
+    from stepscope.launch import runner
+    from stepscope.observe.schedule import Plan
+    from stepscope.observe.watch import Watch
+
+    target = _target(module, script, arguments)
+    if record is not None and Path(record, "run.json").exists():
+        raise UsageError(f"{record} holds a record already; name another folder, or delete it")
+    report = Report(output, form)
+    watch = Watch(Path(record) if record else None, Plan(looks=looks), target.name, target.arguments[1:])
+    watch.start()
+    report.open()
+    # Registered before the script runs, so it comes after the script's own exit handlers, when
+    # its threads have ended, too.
+    atexit.register(_finish, watch, report, number, quiet=no_report)
+    return runner.run(target, lambda reason, message: _ended(watch, reason, message))
+
+
+def _target(module: str | None, script: str | None, arguments: tuple[str, ...]) -> Target:
+    from stepscope.launch import target
+
+    try:
+        if module is not None:
+            return target.module(module, [script, *arguments] if script is not None else [])
+        if script is None:
+            raise UsageError("name a script to run: stepscope trace SCRIPT [ARGS...]")
+        return target.script(script, list(arguments))
+    except SyntaxError as error:
+        error.__traceback__ = None
+        sys.excepthook(type(error), error, None)
+        raise SystemExit(1) from None
+
+
+_outcome: dict[str, str] = {}
+
+
+def _ended(watch: Watch, reason: str, message: str) -> None:
+    """The main thread is done; others may still train, so the record stays open until exit."""
+    _outcome.update(reason=reason, message=message)
+    if reason == "interrupted":
+        watch.stop(reason, message)
+
+
+def _finish(watch: Watch, report: Report, number: int | None, *, quiet: bool) -> None:
+    """Close the record and show it: the last thing this process does."""
+    watch.stop(_outcome.get("reason", "finished"), _outcome.get("message", ""))
+    if quiet or os.environ.get("RANK", "0") != "0":
+        return
+    try:
+        _show(watch, report, number)
+    except NothingToShowError as nothing:
+        print(f"stepscope: {nothing}", file=sys.stderr)
+    except StepscopeError as error:
+        print(f"stepscope: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"stepscope: interrupted; the record is in {watch.folder}", file=sys.stderr)
+
+
+def _show(watch: Watch, report: Report, number: int | None) -> None:
+    from stepscope.pipeline.build import build
+
+    if not watch.saw_torch:
+        raise NothingToShowError("the script never imported torch, so there was nothing to watch")
+    report.write(build(watch.run, number))

@@ -1,0 +1,222 @@
+"""Measuring tensors: a few numbers each, without waiting for a GPU.
+
+Statistics are computed on the device the tensor lives on; :class:`Fetch` brings many numbers
+over in one copy that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from stepscope.record.look import Corner, Summary
+from stepscope.record.numbers import Number, to_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Larger tensors are measured on an even sample of this many elements.
+MOST_ELEMENTS = 1 << 22
+ROWS, COLUMNS = 4, 6
+MOST_TENSORS = 8
+_DEPTH = 4
+
+_PLAIN = (Tensor, nn.Parameter, nn.Buffer)
+
+
+class Fetch:
+    """Numbers on their way from a device: :meth:`ready` says whether reading would wait."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        """Start bringing 0-dimensional ``tensors`` (of one device) over."""
+        self._values: list[float] | None = None
+        self._event: Any = None
+        if not tensors:
+            self._values = []
+            return
+        stacked = torch.stack([t.detach().to(torch.float64) for t in tensors])
+        if stacked.is_cuda:
+            self._copy = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
+            self._copy.copy_(stacked, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record()
+        else:
+            self._copy = stacked
+
+    def ready(self) -> bool:
+        """Whether the numbers are here."""
+        return self._event is None or bool(self._event.query())
+
+    def values(self) -> list[float]:
+        """The numbers; waits where they are still on their way."""
+        if self._values is None:
+            if self._event is not None:
+                self._event.synchronize()
+            self._values = self._copy.tolist()
+        return self._values
+
+
+def looks_plain(tensor: Any) -> bool:
+    """Whether the values of ``tensor`` may be read: a dense strided tensor that has data."""
+    return (
+        type(tensor) in _PLAIN
+        and tensor.layout is torch.strided
+        and tensor.device.type != "meta"
+        and not tensor.is_quantized
+    )
+
+
+def thinned(tensor: Tensor) -> Tensor:
+    """A view of at most :data:`MOST_ELEMENTS` elements, evenly spread, of a contiguous tensor."""
+    if tensor.numel() <= MOST_ELEMENTS or not tensor.is_contiguous():
+        return tensor
+    step = -(-tensor.numel() // MOST_ELEMENTS)
+    return tensor.view(-1)[::step]
+
+
+def _as_real(tensor: Tensor) -> Tensor:
+    if tensor.is_complex():
+        return tensor.abs()
+    if tensor.dtype in {torch.float32, torch.float64}:
+        return tensor
+    return tensor.to(torch.float64 if not tensor.is_floating_point() else torch.float32)
+
+
+def corner_of(tensor: Tensor) -> Tensor:
+    """The first :data:`ROWS` x :data:`COLUMNS` values of the first matrix in ``tensor``."""
+    while tensor.dim() > 2:
+        tensor = tensor[0]
+    if tensor.dim() == 2:
+        return tensor[:ROWS, :COLUMNS]
+    return tensor[:COLUMNS] if tensor.dim() == 1 else tensor
+
+
+class Reading:
+    """A tensor being measured; :meth:`summary` is called once its numbers are here."""
+
+    __slots__ = ("_corner_shape", "_fetch", "_head", "_sampled", "_tensors", "name")
+
+    def __init__(self, tensor: Any, name: str = "") -> None:
+        """Measure ``tensor`` now, on its device."""
+        self.name = name
+        self._head = (list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        self._tensors: list[Tensor] = []
+        self._fetch: Fetch | None = None
+        self._sampled = 0
+        self._corner_shape: list[int] | None = None
+        if looks_plain(tensor) and tensor.numel():
+            self._measure(tensor.detach())
+
+    def _measure(self, tensor: Tensor) -> None:
+        part = thinned(tensor)
+        if part is not tensor:
+            self._sampled = part.numel()
+        real = _as_real(part)
+        low, high = torch.aminmax(real)
+        std, mean = torch.std_mean(real, correction=0)
+        zeros = 1.0 - torch.count_nonzero(real) / real.numel()
+        numbers = [low, high, mean, std, zeros]
+        on_host = tensor.device.type == "cpu"
+        if not on_host or not _finite(mean) or not _finite(std):
+            numbers.append((~torch.isfinite(_as_real(tensor))).sum())
+        corner = _as_real(corner_of(tensor))
+        self._corner_shape = list(corner.shape)
+        flat = corner.reshape(-1)
+        if on_host:
+            self._tensors = [*numbers, flat]
+        else:
+            self._fetch = Fetch([*numbers, *flat.unbind()])
+
+    def ready(self) -> bool:
+        """Whether :meth:`summary` would return without waiting."""
+        return self._fetch is None or self._fetch.ready()
+
+    def summary(self) -> Summary:
+        """The numbers."""
+        shape, dtype = self._head
+        if self._corner_shape is None:
+            return Summary(shape=shape, dtype=dtype, name=self.name)
+        if self._fetch is not None:
+            values = self._fetch.values()
+            numbers, corner = values[:6], values[6:]
+        else:
+            numbers = [float(t) for t in self._tensors[:-1]]
+            corner = self._tensors[-1].tolist()
+        low, high, mean, std, zeros = (to_number(value) for value in numbers[:5])
+        return Summary(
+            shape=shape,
+            dtype=dtype,
+            name=self.name,
+            low=low,
+            high=high,
+            mean=mean,
+            std=std,
+            zeros=zeros,
+            non_finite=int(numbers[5]) if len(numbers) > 5 else 0,
+            corner=_nest([to_number(value) for value in corner], self._corner_shape),
+            sampled=self._sampled,
+        )
+
+
+def _finite(value: Tensor) -> bool:
+    number = float(value)
+    return number - number == 0.0
+
+
+def _nest(values: list[Number], shape: list[int]) -> Corner:
+    if len(shape) == 2:
+        width = shape[1]
+        return [values[start : start + width] for start in range(0, len(values), width)]
+    return values if shape else values[0]
+
+
+class Gauge:
+    """Measures each tensor once for as long as it is alive and unchanged."""
+
+    def __init__(self) -> None:
+        """Start with nothing measured."""
+        self._seen: dict[int, tuple[weakref.ref[Tensor], int, Reading]] = {}
+
+    def read(self, tensor: Any, name: str = "") -> Reading:
+        """Measure ``tensor``, or return the reading of it that is still true."""
+        if type(tensor) not in _PLAIN or tensor.is_inference():
+            return Reading(tensor, name)
+        known = self._seen.get(id(tensor))
+        if known is not None and known[0]() is tensor and known[1] == tensor._version:
+            return known[2]
+        reading = Reading(tensor, name)
+        self._seen[id(tensor)] = (weakref.ref(tensor), tensor._version, reading)
+        return reading
+
+
+def tensors_in(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in nested tuples, mappings and dataclasses, each with its keyword or key."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif depth >= _DEPTH:
+        return
+    elif isinstance(value, Mapping):
+        for key in list(value)[: 4 * MOST_TENSORS]:
+            yield from tensors_in(value[key], str(key), depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value[: 4 * MOST_TENSORS]:
+            yield from tensors_in(item, name, depth + 1)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name, None), field.name, depth + 1)
+
+
+def first_tensors(*values: Any, **named: Any) -> list[tuple[str, Tensor]]:
+    """The first few tensors of a call's arguments or results."""
+    found: list[tuple[str, Tensor]] = []
+    for name, value in [*(("", v) for v in values), *named.items()]:
+        for item in tensors_in(value, name):
+            found.append(item)
+            if len(found) == MOST_TENSORS:
+                return found
+    return found

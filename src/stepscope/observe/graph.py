@@ -1,0 +1,219 @@
+"""Reading the autograd graph behind a loss, before backward frees it.
+
+The graph is walked, never run. Saved tensors are read only where no hook would run the user's
+code to bring them back (checkpointing, ``save_on_cpu``). No node is kept.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from stepscope.record.look import GraphLook, GraphNode
+from stepscope.record.numbers import to_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: A walk gives up after this many nodes, and says so.
+MOST_NODES = 100_000
+#: How far behind the root a loss function is looked for.
+LOSS_DEPTH = 200
+
+#: Node -> loss function, as torch.nn.functional calls it.
+LOSS_NODES = {
+    "NllLossBackward0": "nll_loss",
+    "NllLoss2DBackward0": "nll_loss",
+    "MseLossBackward0": "mse_loss",
+    "L1LossBackward0": "l1_loss",
+    "SmoothL1LossBackward0": "smooth_l1_loss",
+    "HuberLossBackward0": "huber_loss",
+    "BinaryCrossEntropyBackward0": "binary_cross_entropy",
+    "BinaryCrossEntropyWithLogitsBackward0": "binary_cross_entropy_with_logits",
+    "KlDivBackward0": "kl_div",
+    "SoftMarginLossBackward0": "soft_margin_loss",
+    "MultiMarginLossBackward0": "multi_margin_loss",
+}
+_REDUCTIONS = {0: "none", 1: "mean", 2: "sum"}
+
+
+def name_of(node: Any) -> str:
+    """The node's name without namespaces."""
+    return str(node.name()).rpartition("::")[2]
+
+
+def saved(node: Any, name: str) -> Any:
+    """What ``node`` saved as ``name``; None where there is none or reading it would run a hook."""
+    raw = getattr(node, f"_raw_saved_{name}", None)
+    if raw is None or getattr(raw, "unpack_hook", None) is not None:
+        return None
+    try:
+        return getattr(node, f"_saved_{name}")
+    except RuntimeError:  # freed, or changed in place since: torch refuses, and so do we
+        return None
+
+
+@dataclass
+class FoundLoss:
+    """A loss function found behind the root of a backward."""
+
+    node: Any
+    function: str | None
+    operations: list[str] = field(default_factory=list)
+    factor: float = 1.0
+    reduction: str | None = None
+
+
+def find_losses(root: Any, known: set[int]) -> list[FoundLoss]:
+    """The loss functions nearest to ``root``; ``known`` are sequence numbers of noted losses."""
+    found: list[FoundLoss] = []
+    waiting: list[tuple[Any, list[str], float]] = [(root, [], 1.0)]
+    visited = 0
+    while waiting and visited < LOSS_DEPTH and len(found) < 8:
+        node, operations, factor = waiting.pop(0)
+        visited += 1
+        name = name_of(node)
+        function = LOSS_NODES.get(name)
+        if function is not None or node._sequence_nr() in known:
+            found.append(FoundLoss(node, function, operations, factor, _reduction(node)))
+            continue
+        factor *= _scalar_factor(node, name)
+        waiting.extend((child, [*operations, name], factor) for child, _ in node.next_functions if child is not None)
+    return found
+
+
+def _reduction(node: Any) -> str | None:
+    return _REDUCTIONS.get(getattr(node, "_saved_reduction", -1))
+
+
+def _scalar_factor(node: Any, name: str) -> float:
+    if name not in {"MulBackward0", "DivBackward0"}:
+        return 1.0
+    other = saved(node, "other")
+    if not isinstance(other, Tensor) or other.dim() or other.requires_grad or other.device.type != "cpu":
+        return 1.0
+    value = float(other)
+    if name == "MulBackward0":
+        return value
+    return 1.0 / value if value else 1.0
+
+
+def leaves_of(roots: Sequence[Any]) -> Iterator[Tensor]:
+    """The leaf tensors into which a backward from ``roots`` would add gradients."""
+    for node in _walk(roots):
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            yield variable
+
+
+def _walk(roots: Sequence[Any]) -> Iterator[Any]:
+    seen = set(roots)
+    waiting = list(roots)
+    while waiting and len(seen) < MOST_NODES:
+        node = waiting.pop()
+        yield node
+        for child, _ in node.next_functions:
+            if child is not None and child not in seen:
+                seen.add(child)
+                waiting.append(child)
+
+
+@dataclass
+class Span:
+    """The sequence numbers that one module call covered; ``parent`` is its caller's position."""
+
+    start: int
+    end: int
+    parent: int
+
+
+def fold(root: Any, spans: list[Span], round_: int) -> tuple[GraphLook, list[Tensor]]:
+    """Fold the graph behind ``root`` to module calls; also return the leaves it reaches."""
+    starts = [span.start for span in spans]
+    nodes: dict[int, list[str]] = {}
+    edges: set[tuple[int, int]] = set()
+    leaves: list[Tensor] = []
+    owner: dict[Any, int] = {}
+    count = 0
+    for node in _walk([root]):
+        count += 1
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            leaves.append(variable)
+            continue
+        mine = owner.get(node)
+        if mine is None:
+            mine = owner[node] = _layer_of(node._sequence_nr(), starts, spans)
+        nodes.setdefault(mine, []).append(name_of(node))
+        for child, _ in node.next_functions:
+            if child is None or hasattr(child, "variable"):
+                continue
+            theirs = owner.get(child)
+            if theirs is None:
+                theirs = owner[child] = _layer_of(child._sequence_nr(), starts, spans)
+            if theirs != mine:
+                edges.add((mine, theirs))
+    place = {layer: position for position, layer in enumerate(nodes)}
+    look = GraphLook(
+        round=round_,
+        operations=count,
+        nodes=[GraphNode(layer, names) for layer, names in nodes.items()],
+        edges=sorted((place[a], place[b]) for a, b in edges if a in place and b in place),
+        complete=count < MOST_NODES,
+    )
+    return look, leaves
+
+
+def _layer_of(number: int, starts: list[int], spans: list[Span]) -> int:
+    """The innermost module call during which the node with this sequence number was made."""
+    position = bisect_right(starts, number) - 1
+    while position >= 0 and number >= spans[position].end:
+        position = spans[position].parent
+    return position
+
+
+@dataclass
+class Answers:
+    """How many targets a prediction has right, as numbers that may still be on a device."""
+
+    right: Tensor
+    of: Tensor | int
+
+
+def answers(function: str, prediction: Any, target: Any, ignore_index: int = -100) -> Answers | None:
+    """Compare a prediction with its targets, where the loss function tells how."""
+    if not isinstance(prediction, Tensor) or not isinstance(target, Tensor):
+        return None
+    prediction, target = prediction.detach(), target.detach()
+    if function in {"cross_entropy", "nll_loss"}:
+        return _classes(prediction, target, ignore_index)
+    if function.startswith("binary_cross_entropy") and prediction.shape == target.shape:
+        threshold = 0.0 if function.endswith("logits") else 0.5
+        return Answers(((prediction > threshold) == (target > 0.5)).sum(), target.numel())
+    return None
+
+
+def _classes(prediction: Tensor, target: Tensor, ignore_index: int) -> Answers | None:
+    dim = 1 if prediction.dim() > 1 else 0
+    if not prediction.numel():
+        return None
+    chosen = prediction.argmax(dim)
+    if target.is_floating_point():
+        if target.shape != prediction.shape:
+            return None
+        return Answers((chosen == target.argmax(dim)).sum(), chosen.numel())
+    if chosen.shape != target.shape:
+        return None
+    right = chosen == target
+    counted = target != ignore_index
+    if ignore_index >= 0:
+        right &= counted
+    return Answers(right.sum(), counted.sum())
+
+
+def unscaled(value: float, scale: float | None) -> Any:
+    """``value`` with a loss scale taken out, as the record holds numbers."""
+    return to_number(value / scale if scale else value)

@@ -1,0 +1,139 @@
+"""Whose gradient was filled, used by a step, cleared, or added to after it was used.
+
+Asked only where an update is noted in full; a loop that has proved regular pays nothing here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stepscope.observe.gauge import looks_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from stepscope.observe.registry import ParameterEntry, Registry
+
+
+@dataclass
+class Cleared:
+    """Gradients that were found cleared without a call of ``zero_grad``."""
+
+    by: str
+    parameters: list[ParameterEntry] = field(default_factory=list)
+
+
+@dataclass
+class Filled:
+    """What a backward did to the gradients of known parameters."""
+
+    owners: list[str]
+    filled: int
+    unowned: int
+    stale: list[str]
+
+
+def _identity(gradient: Tensor | None) -> tuple[int, int] | None:
+    return None if gradient is None else (id(gradient), gradient._version)
+
+
+class Ledger:
+    """Follows the gradient of every known parameter."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Follow the parameters of ``registry``."""
+        self._registry = registry
+
+    def forget(self) -> None:
+        """Updates went by unseen: nothing is known of any gradient until the next step."""
+        for entry, _parameter in self._registry.entries():
+            entry.applied, entry.filled, entry.stale = None, False, False
+
+    def before_backward(self) -> list[Cleared]:
+        """Find what was cleared silently, and what is about to be added to although used."""
+        found = {"assignment": Cleared("assignment"), "zero": Cleared("zero")}
+        for entry, parameter in self._registry.entries():
+            gradient = parameter.grad
+            entry.before = _identity(gradient)
+            entry.stale = False
+            if entry.applied is None and not entry.filled:
+                continue
+            if gradient is None:
+                found["assignment"].parameters.append(entry)
+            elif entry.applied is not None:
+                if _all_zero(gradient):
+                    found["zero"].parameters.append(entry)
+                else:
+                    entry.stale = True
+                    continue
+            else:
+                continue
+            entry.applied, entry.filled = None, False
+        return [cleared for cleared in found.values() if cleared.parameters]
+
+    def after_backward(self) -> Filled:
+        """Find whose gradients the backward filled."""
+        owners: dict[str, None] = {}
+        filled = unowned = 0
+        stale = []
+        for entry, parameter in self._registry.entries():
+            now = _identity(parameter.grad)
+            if now is None or now == entry.before:
+                continue
+            entry.filled = True
+            filled += 1
+            unowned += not entry.owners
+            owners.update(dict.fromkeys(entry.owners))
+            if entry.stale:
+                stale.append(entry.id)
+        return Filled(list(owners), filled, unowned, stale)
+
+    def silently_cleared(self, parameters: Iterable[Tensor]) -> Cleared | None:
+        """At a step: gradients that a backward filled and that are gone."""
+        cleared = Cleared("assignment")
+        for parameter in parameters:
+            entry = self._registry.entry(parameter)
+            if entry is not None and entry.filled and parameter.grad is None:
+                entry.filled, entry.applied = False, None
+                cleared.parameters.append(entry)
+        return cleared if cleared.parameters else None
+
+    def applied(self, parameters: Iterable[Tensor]) -> None:
+        """A step has used the gradients of ``parameters``."""
+        for parameter in parameters:
+            entry = self._registry.entry(parameter)
+            if entry is not None and parameter.grad is not None:
+                entry.applied = _identity(parameter.grad)
+                entry.filled = False
+
+    def cleared(self, parameters: Iterable[Tensor]) -> tuple[list[str], int]:
+        """``zero_grad`` ran: the optimizers that have no filled gradient left, and how many it cleared."""
+        owners: dict[str, None] = {}
+        count = 0
+        for parameter in parameters:
+            entry = self._registry.entry(parameter)
+            if entry is not None:
+                count += entry.filled or entry.applied is not None
+                entry.filled, entry.applied = False, None
+                owners.update(dict.fromkeys(entry.owners))
+        return self.emptied(owners), count
+
+    def emptied(self, owners: Iterable[str]) -> list[str]:
+        """Those of ``owners`` none of whose parameters waits with a filled gradient."""
+        waiting: set[str] = set()
+        for entry, _parameter in self._registry.entries():
+            if entry.filled:
+                waiting.update(entry.owners)
+        return [owner for owner in owners if owner not in waiting]
+
+
+def _all_zero(gradient: Tensor) -> bool:
+    # Read by value: ``grad.data.zero_()`` leaves no trace in the version counter.
+    if gradient.is_sparse:
+        gradient = gradient.coalesce().values()
+    if not looks_plain(gradient):
+        return False
+    return not bool(gradient.detach().any())

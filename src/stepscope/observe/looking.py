@@ -1,0 +1,315 @@
+"""A close look at one update: forward, loss, graph, gradients, step.
+
+All measuring happens on the tensors' own devices; :meth:`Looking.build` turns readings into
+the numbers of a :class:`~stepscope.record.look.Look` once they are here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from stepscope.observe import graph
+from stepscope.observe.frames import user_line
+from stepscope.observe.gauge import Gauge, Reading, first_tensors, looks_plain
+from stepscope.observe.keeping import Kept
+from stepscope.observe.operations import Operations
+from stepscope.observe.quiet import Quietly
+from stepscope.observe.stepping import StepLook
+from stepscope.record.look import GraphLook, LayerLook, Look, LossLook, Summary, value_key
+from stepscope.record.numbers import Number, to_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stepscope.observe.registry import Registry
+    from stepscope.record.look import SourceLine
+
+#: Layers of one look; a deeper network is looked into this far, and the rest is counted.
+MOST_LAYERS = 2000
+#: Rounds of one update that are looked into layer by layer.
+MOST_ROUNDS = 4
+
+
+@dataclass
+class _Call:
+    """One call of one module while it is being looked at."""
+
+    index: int
+    round: int
+    parent: int
+    model: str
+    path: str
+    module_cls: str
+    training: bool
+    options: str
+    place: tuple[str | None, int]
+    parameters: list[str]
+    inputs: list[Reading]
+    outputs: list[Reading] = field(default_factory=list)
+    gradient: Reading | None = None
+    start: int = 0
+    end: int = 0
+
+
+@dataclass
+class _LossCall:
+    """One call of a loss function of torch."""
+
+    function: str
+    number: int
+    place: tuple[str | None, int]
+    prediction: Reading | None
+    target: Reading | None
+    answers: graph.Answers | None
+
+
+class Looking:
+    """Collects one look. Its methods are called at the boundaries of the update."""
+
+    def __init__(self, registry: Registry, cells: dict[str, Tensor]) -> None:
+        """Look with the ids of ``registry``; ``cells`` are the weights followed so far."""
+        self._registry = registry
+        self.quietly = Quietly()
+        self.kept = Kept()
+        self.step = StepLook(registry, cells, self.kept)
+        self.done = False
+        self._gauge = Gauge()
+        self._round = 0
+        self._calls: list[_Call] = []
+        self._left_out = 0
+        self._open: list[int] = []
+        self._paths: dict[int, str] = {}
+        self._model = ""
+        self._batch: list[Reading] = []
+        self._loss_calls: list[_LossCall] = []
+        self._losses: list[tuple[LossLook, _LossCall | None, Reading | None, Reading | None]] = []
+        self._graphs: list[GraphLook] = []
+        self._lines: dict[tuple[str, int, str], SourceLine] = {}
+
+    # Forward.
+
+    def call_model(
+        self, call: Callable[..., Any], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], model: str
+    ) -> Any:
+        """Run a module that user code called, noting the operations inside."""
+        if self._round >= MOST_ROUNDS:
+            return call(module, *args, **kwargs)
+        with self.quietly:
+            self._model = model
+            self._paths = {id(m): path for path, m in module.named_modules()}
+            self._open = []
+            has_parameters = next(module.parameters(), None) is not None
+            if has_parameters and self._round == 0 and not self._batch:
+                self._batch = [self._gauge.read(t, name) for name, t in first_tensors(*args, **kwargs)]
+                for number, (_, tensor) in enumerate(first_tensors(*args, **kwargs)):
+                    self.kept.sample(value_key("batch", number), tensor)
+        with Operations(self._lines):
+            return self.call_layer(call, module, args, kwargs)
+
+    def call_layer(
+        self, call: Callable[..., Any], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run one module, noting what goes in and what comes out."""
+        if len(self._calls) >= MOST_LAYERS or self._round >= MOST_ROUNDS:
+            self._left_out += 1
+            return call(module, *args, **kwargs)
+        with self.quietly:
+            layer = self._enter(module, args, kwargs)
+        layer.start = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
+        self._open.append(layer.index)
+        try:
+            result = call(module, *args, **kwargs)
+        finally:
+            layer.end = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
+            del self._open[self._open.index(layer.index) :]
+        with self.quietly:
+            self._leave(layer, result)
+        return result
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+        entries = (self._registry.entry(p) for p in module.parameters(recurse=False))
+        layer = _Call(
+            index=len(self._calls),
+            round=self._round,
+            parent=self._open[-1] if self._open else -1,
+            model=self._model,
+            path=self._paths.get(id(module), ""),
+            module_cls=type(module).__name__,
+            training=module.training,
+            options=_options(module),
+            place=user_line(4),
+            parameters=[entry.name for entry in entries if entry is not None],
+            inputs=[],
+        )
+        tensors = first_tensors(*args, **kwargs)
+        layer.inputs = [self._gauge.read(tensor, name) for name, tensor in tensors]
+        if layer.parameters and tensors:
+            self.kept.sample(value_key("input", layer.index), tensors[0][1])
+        self._calls.append(layer)
+        return layer
+
+    def _leave(self, layer: _Call, result: Any) -> None:
+        tensors = first_tensors(result)
+        layer.outputs = [self._gauge.read(tensor, name) for name, tensor in tensors]
+        if not tensors:
+            return
+        first = tensors[0][1]
+        self.kept.sample(value_key("output", layer.index), first)
+        if first.requires_grad and first.grad_fn is not None and looks_plain(first):
+            torch._C._set_grad_enabled(True)
+            first.register_hook(partial(self._gradient_came, layer))
+            torch._C._set_grad_enabled(False)
+
+    def _gradient_came(self, layer: _Call, gradient: Tensor) -> None:
+        if layer.gradient is not None or self.done:
+            return
+        quietly = Quietly()  # this may be a thread of the engine
+        with quietly:
+            layer.gradient = Reading(gradient)
+            self.kept.sample(value_key("gradient", layer.index), gradient)
+
+    # Loss.
+
+    def loss_called(self, function: str, result: Any, prediction: Any, target: Any, answers: Any) -> None:
+        """A loss function of torch returned ``result``."""
+        node = getattr(result, "grad_fn", None)
+        if node is None or self._round >= MOST_ROUNDS:
+            return
+        self._loss_calls.append(
+            _LossCall(
+                function=function,
+                number=node._sequence_nr(),
+                place=user_line(4),
+                prediction=self._gauge.read(prediction, "prediction") if isinstance(prediction, Tensor) else None,
+                target=self._gauge.read(target, "target") if isinstance(target, Tensor) else None,
+                answers=answers,
+            )
+        )
+        self.kept.sample(value_key("prediction", self._round), prediction)
+        self.kept.sample(value_key("target", self._round), target)
+
+    def before_backward(self, roots: list[Tensor], value: Number | None) -> None:
+        """Read the loss and the graph behind ``roots``."""
+        if self._round >= MOST_ROUNDS:
+            return
+        root = next((t.grad_fn for t in roots if t.grad_fn is not None), None)
+        if root is not None:
+            self._read_losses(root, value)
+            spans = [graph.Span(c.start, c.end, c.parent) for c in self._calls]
+            look, leaves = graph.fold(root, spans, self._round)
+            names = [e.name for leaf in leaves if (e := self._registry.entry(leaf)) is not None]
+            self._graphs.append(
+                GraphLook(
+                    round=look.round,
+                    operations=look.operations,
+                    nodes=look.nodes,
+                    edges=look.edges,
+                    reached=names,
+                    complete=look.complete,
+                )
+            )
+        self._loss_calls.clear()
+        self._round += 1
+
+    def _read_losses(self, root: Any, value: Number | None) -> None:
+        calls = {call.number: call for call in self._loss_calls}
+        found = graph.find_losses(root, set(calls))
+        if not found:
+            look = LossLook(round=self._round, value=value, operations=[graph.name_of(root)])
+            self._losses.append((look, None, None, None))
+        for loss in found:
+            call = calls.get(loss.node._sequence_nr())
+            prediction = target = None
+            if call is None:
+                prediction = _reading(graph.saved(loss.node, "self"), "prediction")
+                target = _reading(graph.saved(loss.node, "target"), "target")
+            look = LossLook(
+                round=self._round,
+                value=value if len(found) == 1 else None,
+                function=call.function if call else loss.function,
+                file=call.place[0] if call else None,
+                line=call.place[1] if call else 0,
+                reduction=loss.reduction,
+                factor=to_number(loss.factor),
+                operations=loss.operations,
+            )
+            self._losses.append((look, call, prediction, target))
+
+    @property
+    def saw_forward(self) -> bool:
+        """Whether any layer ran."""
+        return bool(self._calls)
+
+    # The whole.
+
+    def build(self) -> Look:
+        """The look, in numbers."""
+        return Look(
+            rounds=self._round,
+            batch=[reading.summary() for reading in self._batch],
+            layers=[_layer(call) for call in self._calls],
+            layers_left_out=self._left_out,
+            losses=[_loss(*parts) for parts in self._losses],
+            graphs=self._graphs,
+            parameters=self.step.parameters(),
+            optimizers=self.step.optimizers,
+            lines=list(self._lines.values()),
+            seconds=self.quietly.seconds,
+        )
+
+
+def _options(module: nn.Module) -> str:
+    try:
+        return module.extra_repr()[:200]
+    except Exception:  # noqa: BLE001  # a user's extra_repr may fail; it is no part of training
+        return ""
+
+
+def _reading(tensor: Any, name: str) -> Reading | None:
+    return Reading(tensor, name) if isinstance(tensor, Tensor) else None
+
+
+def _summary(reading: Reading | None) -> Summary | None:
+    return None if reading is None else reading.summary()
+
+
+def _layer(call: _Call) -> LayerLook:
+    return LayerLook(
+        index=call.index,
+        round=call.round,
+        parent=call.parent,
+        model=call.model,
+        path=call.path,
+        cls=call.module_cls,
+        training=call.training,
+        options=call.options,
+        file=call.place[0],
+        line=call.place[1],
+        parameters=call.parameters,
+        inputs=[reading.summary() for reading in call.inputs],
+        outputs=[reading.summary() for reading in call.outputs],
+        gradient=_summary(call.gradient),
+    )
+
+
+def _loss(look: LossLook, call: _LossCall | None, prediction: Reading | None, target: Reading | None) -> LossLook:
+    answers = call.answers if call else None
+    return LossLook(
+        round=look.round,
+        value=look.value,
+        function=look.function,
+        file=look.file,
+        line=look.line,
+        reduction=look.reduction,
+        factor=look.factor,
+        operations=look.operations,
+        prediction=_summary(call.prediction if call else prediction),
+        target=_summary(call.target if call else target),
+        right=int(answers.right) if answers else 0,
+        of=int(answers.of) if answers else 0,
+    )

@@ -1,0 +1,82 @@
+"""What all seams share: how they go in, how they fail, how they come out."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from stepscope.observe.patching import Patches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from stepscope.observe.session import Session
+
+
+class Seam:
+    """A place in torch where something can be seen to happen.
+
+    A subclass names the module that must have been imported and puts its patches or hooks in
+    from :meth:`install`. What it observes runs only while ``on``; a failure of ours switches it
+    off, for good. An ``inner`` seam listens inside every update; while a regular loop is only
+    counted, its patches are lifted.
+    """
+
+    module: ClassVar[str] = "torch"
+    part: ClassVar[str] = ""
+    inner: ClassVar[bool] = False
+
+    def __init__(self, session: Session) -> None:
+        """Belong to ``session``; not installed yet."""
+        self.session = session
+        self.on = True
+        self.patches = Patches()
+        if self.inner:
+            session.inner[self.part] = self.patches
+
+    def adopt(self, into: list[Seam]) -> Callable[[ModuleType], None]:
+        """What to do once the module is there: install, and count as in; a failure is ours alone."""
+
+        def act(module: ModuleType) -> None:
+            try:
+                into.append(self)
+                self.install(module)
+            except Exception as error:  # noqa: BLE001
+                self.remove()
+                self.retire(error)
+
+        return act
+
+    def install(self, module: ModuleType) -> None:
+        """Put patches and hooks in; ``module`` is the one named by :attr:`module`."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """Take everything out again."""
+        self.on = False
+        self.patches.remove()
+
+    def retire(self, error: Exception) -> None:
+        """A failure of ours: say so and observe no more here."""
+        if self.on:
+            self.on = False
+            self.session.defect(self.part, error)
+
+    def after(self, observe: Callable[..., None]) -> Callable[[Any], Any]:
+        """Make wrappers that call ``observe(result, *args, **kwargs)`` after the original."""
+
+        def make(original: Any) -> Any:
+            @functools.wraps(original)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                result = original(*args, **kwargs)
+                if self.on:
+                    try:
+                        observe(result, *args, **kwargs)
+                    except Exception as error:  # noqa: BLE001  # ours, and never the training's
+                        self.retire(error)
+                return result
+
+            return wrapper
+
+        return make

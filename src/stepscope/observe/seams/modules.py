@@ -1,0 +1,91 @@
+"""Calls of modules. Listened to only while some update is noted in full."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from stepscope.observe.patching import Patches
+from stepscope.observe.seams.base import Seam
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from stepscope.observe.lane import Lane
+
+
+class ModuleSeam(Seam):
+    """Notes calls from user code, and every layer on updates that are looked at closely."""
+
+    module = "torch.nn"
+    part = "modules"
+
+    def install(self, module: ModuleType) -> None:
+        """Listen from the start; the session arms and disarms this seam as it needs it."""
+        del module
+        self._armed = Patches()
+        self.session.arm = self.arm
+        self.session.disarm = self.disarm
+        self.session.on_compile.append(self.disarm)
+        self.arm()
+
+    def arm(self) -> None:
+        """Listen, unless code was compiled: compiled code must not see a wrapper come and go."""
+        if self.on and not self.session.compiled and not self._armed:
+            self._armed.replace(nn.Module, "__call__", self._make)
+
+    def disarm(self) -> None:
+        """Listen no more; the modules run as torch made them."""
+        self._armed.remove()
+
+    def remove(self) -> None:
+        """Take the wrapper out for good."""
+        super().remove()
+        self.disarm()
+
+    def _make(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if not self.on or torch.compiler.is_compiling() or torch.jit.is_tracing():
+                return original(module, *args, **kwargs)
+            lane = self.session.lane()
+            look = lane.look
+            if lane.depth:
+                if look is None or look.done or lane.backwards or not torch.is_grad_enabled():
+                    return original(module, *args, **kwargs)
+                return look.call_layer(original, module, args, kwargs)
+            if lane.backwards:
+                return original(module, *args, **kwargs)
+            return self._called_by_user(lane, original, module, args, kwargs)
+
+        return __call__
+
+    def _called_by_user(self, lane: Lane, original: Any, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        grad = torch.is_grad_enabled()
+        model = None
+        try:
+            if grad:
+                self.session.settle_manual(lane)
+            model = self.session.registry.model(module)
+        except Exception as error:  # noqa: BLE001
+            self.retire(error)
+        look = lane.look
+        lane.depth = 1
+        result, failed = None, True
+        try:
+            if look is not None and grad and model is not None and not look.done:
+                result = look.call_model(original, module, args, kwargs, model)
+            else:
+                result = original(module, *args, **kwargs)
+            failed = False
+        finally:
+            lane.depth = 0
+            if self.on:
+                try:
+                    self.session.model_called(module, grad=grad, failed=failed, args=args, kwargs=kwargs, result=result)
+                except Exception as error:  # noqa: BLE001
+                    self.retire(error)
+        return result

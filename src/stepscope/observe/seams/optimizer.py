@@ -1,0 +1,174 @@
+"""Optimizers: their steps through torch's global hooks, ``zero_grad`` and construction by wrapping."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from stepscope.observe.patching import Patches
+from stepscope.observe.pattern import CLEAR, STEP
+from stepscope.observe.registry import gradients_in, rates_of
+from stepscope.observe.seams.base import Seam
+from stepscope.record import events as ev
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from stepscope.observe.lane import Lane
+    from stepscope.observe.sleep import Sleep
+
+
+class OptimizerSeam(Seam):
+    """Notes each outermost step, and the clearing of gradients by an optimizer."""
+
+    module = "torch.optim"
+    part = "optimizer"
+
+    def install(self, module: ModuleType) -> None:
+        """Register the hooks and wrap what has none."""
+        del module
+        self._handles: list[Any] = []
+        self._listen(None)
+        self.session.on_sleep = self._listen
+        self._clearing = self.session.inner["zero_grad"] = Patches()
+        self._clearing.replace(Optimizer, "zero_grad", self._make_zero_grad)
+        self.patches.replace(Optimizer, "__init__", self.after(self._made))
+
+    def _listen(self, asleep: Sleep | None) -> None:
+        """Hook into steps; of a loop that is asleep only into their end."""
+        self._forget()
+        if asleep is not None:
+            self._handles = [register_optimizer_step_post_hook(self._safely(asleep))]
+        else:
+            self._handles = [
+                register_optimizer_step_pre_hook(self._before),
+                register_optimizer_step_post_hook(self._after),
+            ]
+
+    def _safely(self, asleep: Sleep) -> Callable[..., None]:
+        stepped = asleep.stepped
+
+        def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+            try:
+                stepped(optimizer, args, kwargs)
+            except Exception as error:  # noqa: BLE001
+                self.retire(error)
+
+        return hook
+
+    def _forget(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def remove(self) -> None:
+        """Take hooks and wrappers out."""
+        super().remove()
+        self._clearing.remove()
+        self._forget()
+
+    def _made(self, _result: None, optimizer: Optimizer, *_args: Any, **_kwargs: Any) -> None:
+        self.session.registry.optimizer(optimizer, made=True)
+
+    def _make_zero_grad(self, original: Any) -> Any:
+        local = self.session.local
+
+        @functools.wraps(original)
+        def zero_grad(optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
+            result = original(optimizer, *args, **kwargs)
+            if self.on:
+                lane = local.lane
+                if lane is not None and lane.brief and lane.goes_on(CLEAR | id(optimizer)):
+                    return result
+                try:
+                    self.session.registry.optimizer(optimizer)
+                    self.session.cleared("optimizer", optimizer, _parameters(optimizer))
+                except Exception as error:  # noqa: BLE001
+                    self.retire(error)
+            return result
+
+        return zero_grad
+
+    def _before(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        if not self.on or torch.compiler.is_compiling():
+            return
+        try:
+            lane = self.session.local.lane or self.session.lane()
+            again = lane.begin_step(optimizer)
+            if not lane.brief and not again:
+                self._about_to_step(lane, optimizer)
+        except Exception as error:  # noqa: BLE001
+            self.retire(error)
+
+    def _about_to_step(self, lane: Lane, optimizer: Optimizer) -> None:
+        session = self.session
+        id_ = session.registry.optimizer(optimizer)
+        session.owners_seen.add(id_)
+        parameters = _parameters(optimizer)
+        gone = session.ledger.silently_cleared(parameters)
+        if gone is not None:
+            owners = session.ledger.emptied([id_])
+            session.note(
+                ev.GradientsCleared, where=False, by="assignment", owners=owners, parameters=len(gone.parameters)
+            )
+        if lane.look is not None and not lane.look.done:
+            with lane.look.quietly:
+                lane.look.step.before_step(optimizer, id_, gradients=gradients_in(parameters) > 0)
+
+    def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if not self.on or torch.compiler.is_compiling():
+            return
+        try:
+            lane = self.session.local.lane or self.session.lane()
+            if not lane.end_step(optimizer):
+                return
+            if lane.brief and lane.goes_on(STEP | id(optimizer)):
+                owner = self.session.registry.known_optimizer(optimizer)
+                if lane.within == "":
+                    lane.finish_brief(owner)
+                elif lane.within == "backward":
+                    lane.stepped_inside = owner
+                return
+            self._stepped(lane, optimizer, closure=_has_closure(args, kwargs))
+        except Exception as error:  # noqa: BLE001
+            self.retire(error)
+
+    def _stepped(self, lane: Lane, optimizer: Optimizer, *, closure: bool) -> None:
+        session = self.session
+        id_ = session.registry.optimizer(optimizer)
+        parameters = _parameters(optimizer)
+        look = lane.look
+        if look is not None and not look.done:
+            with look.quietly:
+                look.step.after_step(optimizer)
+            if lane.within == "":
+                session.put_look(lane, look)
+        event = session.note(
+            ev.OptimizerStepped,
+            optimizer=id_,
+            parameters=len(parameters),
+            with_gradient=gradients_in(parameters),
+            rates=rates_of(optimizer),
+            closure=closure,
+        )
+        lane.learn(STEP | id(optimizer), event)
+        session.ledger.applied(parameters)
+        if lane.within == "":
+            lane.finish_in_full(plain=not closure)
+            session.flush()
+        elif lane.within == "backward":
+            lane.stepped_inside = id_
+
+
+def _parameters(optimizer: Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _has_closure(args: Any, kwargs: Any) -> bool:
+    # Bound or not, the arguments of step begin with the optimizer itself on some versions.
+    return any(callable(value) and not isinstance(value, Optimizer) for value in (*args, *kwargs.values()))

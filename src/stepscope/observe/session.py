@@ -1,0 +1,499 @@
+"""The watch while it runs: seams tell it what happened, it writes the record."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+from stepscope.observe import graph
+from stepscope.observe.evaluating import Evaluating
+from stepscope.observe.frames import user_line
+from stepscope.observe.gauge import Fetch, first_tensors, looks_plain
+from stepscope.observe.lane import Lane, fill_tallies
+from stepscope.observe.ledger import Ledger
+from stepscope.observe.looking import Looking
+from stepscope.observe.notice import say
+from stepscope.observe.pattern import BATCH, CLEAR, CLIP, END, MODE, QUIET, SCALER, SCHEDULE, START
+from stepscope.observe.registry import Registry
+from stepscope.observe.sleep import Sleep
+from stepscope.record import events as ev
+from stepscope.record.assemble import Assembler
+from stepscope.record.look import Look
+from stepscope.record.numbers import to_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stepscope.observe.patching import Patches
+    from stepscope.observe.schedule import Plan
+    from stepscope.observe.tally import Tally
+    from stepscope.record.store import Writer
+
+_clock = time.perf_counter
+
+
+class Deferred:
+    """An event whose numbers are still on a device."""
+
+    __slots__ = ("event", "finish", "ready")
+
+    def __init__(self, event: ev.AnyEvent, ready: Callable[[], bool], finish: Callable[[], ev.AnyEvent]) -> None:
+        """``finish`` makes the whole event; it does not wait once ``ready`` says so."""
+        self.event = event
+        self.ready = ready
+        self.finish = finish
+
+
+class _Local(threading.local):
+    """Each thread's lane; None until it has one."""
+
+    lane: Lane | None = None
+
+
+class Session:
+    """One watch. All methods are called with observing seams only, never by user code."""
+
+    def __init__(self, writer: Writer, plan: Plan, rank: int = 0) -> None:
+        """Begin to write to ``writer``."""
+        self.writer = writer
+        self.plan = plan
+        self.rank = rank
+        self.compiled = False
+        self.stretches = 0
+        self.looks = 0
+        self.owners_seen: set[str] = set()
+        self.registry = Registry(self.note)
+        self.ledger = Ledger(self.registry)
+        self.assembler = Assembler()
+        self.evaluating = Evaluating(self)
+        self.asleep: Sleep | None = None
+        self.on_sleep: Callable[[Sleep | None], None] = _nothing_more
+        self.inner: dict[str, Patches] = {}
+        self.on_compile: list[Callable[[], None]] = []
+        self.arm: Callable[[], None] = _nothing
+        self.disarm: Callable[[], None] = _nothing
+        self._cells: dict[str, Tensor] = {}
+        self._began = _clock()
+        self._outbox: deque[ev.AnyEvent | Deferred] = deque()
+        self._lock = threading.RLock()
+        self.local = _Local()
+        self._lanes: list[Lane] = []
+        self._passes: dict[str, int] = {}
+
+    # Lanes.
+
+    def lane(self) -> Lane:
+        """The lane of this thread. A thread of the autograd engine belongs to whoever runs backward."""
+        return self.local.lane or self._engine_lane() or self._new_lane()
+
+    def _engine_lane(self) -> Lane | None:
+        if not _in_engine_thread():
+            return None
+        running = [lane for lane in self._lanes if lane.backwards]
+        return running[0] if len(running) == 1 else None
+
+    def _new_lane(self) -> Lane:
+        with self._lock:
+            lane = self.local.lane = Lane(self, len(self._lanes))
+            self._lanes.append(lane)
+        lane.begin()
+        return lane
+
+    def woke(self, _lane: Lane) -> None:
+        """A lane notes in full again: layers are listened to, gradients are followed anew."""
+        self.ledger.forget()
+        self.arm()
+
+    def dozed(self) -> None:
+        """A lane became brief; when all that train are, nobody listens to layers."""
+        if all(lane.brief for lane in self._lanes if lane.updates):
+            self.disarm()
+
+    def new_look(self) -> Looking:
+        """A close look at the update that begins."""
+        self.arm()
+        return Looking(self.registry, self._cells)
+
+    def compile_began(self) -> None:
+        """Code is being compiled: from here on nothing stands between it and torch."""
+        self.compiled = True
+        for step_aside in self.on_compile:
+            step_aside()
+
+    # Sleeping.
+
+    def only_lane(self, lane: Lane) -> bool:
+        """Whether no other thread trains."""
+        return all(other is lane for other in self._lanes if other.updates)
+
+    def sleep(self, lane: Lane) -> None:
+        """Lift all that listens inside an update: a loop this regular is only counted."""
+        self.asleep = Sleep(lane, self.inner["backward"], self.plan.glimpse_every)
+        for patches in self.inner.values():
+            patches.lift()
+        self.on_sleep(self.asleep)
+
+    def rouse(self) -> None:
+        """Listen inside updates again."""
+        asleep, self.asleep = self.asleep, None
+        if asleep is not None:
+            self.on_sleep(None)
+            for patches in self.inner.values():
+                patches.lower()
+            asleep.catch_up(again=False)
+
+    # Noting.
+
+    def now(self) -> float:
+        """Seconds since the watch began, to the microsecond."""
+        return round(_clock() - self._began, 6)
+
+    def note(self, kind: type[ev.Event], *, where: bool = True, **fields: Any) -> ev.AnyEvent:
+        """Note an event of this thread, at the user's line that is being run."""
+        lane = self.lane()
+        file, line = user_line(2) if where else (None, 0)
+        event: Any = kind(
+            at=self.now(), rank=self.rank, thread=lane.number, file=file, line=line, within=lane.within, **fields
+        )
+        self.put(event)
+        return event
+
+    def note_aside(self, kind: type[ev.Event], **fields: Any) -> None:
+        """Note something that is no part of the loop's path."""
+        self.note(kind, **fields)
+        self.flush()
+
+    def replay(self, event: ev.AnyEvent, value: float | None) -> None:
+        """Note again what happened along a known path, with the loss it had this time."""
+        changes: dict[str, Any] = {"at": self.now()}
+        if isinstance(event, ev.Backward):
+            changes["value"] = None if value is None else to_number(value)
+        self.put(msgspec.structs.replace(event, **changes))
+
+    def put(self, event: ev.AnyEvent, deferred: Deferred | None = None) -> None:
+        """Put an event into the record, in order, and into the assembler."""
+        with self._lock:
+            self._outbox.append(deferred or event)
+            self.assembler.feed(event)
+
+    def flush(self, *, wait: bool = False) -> None:
+        """Write what is ready, in order."""
+        with self._lock:
+            while self._outbox:
+                item = self._outbox[0]
+                if isinstance(item, Deferred):
+                    if not wait and not item.ready():
+                        break
+                    item = item.finish()
+                self.writer.append(item)
+                self._outbox.popleft()
+            self.writer.flush()
+
+    # Batches.
+
+    def pass_started(self, loader: Any) -> None:
+        """A loader is being iterated anew."""
+        lane = self.lane()
+        self.settle_manual(lane)
+        known = self.registry.loader(loader)
+        number = self._passes[known] = self._passes.get(known, 0) + 1
+        self.evaluating.pass_started(known, number)
+        lane.pass_started(number)
+        if lane.brief and lane.goes_on(START | id(loader)):
+            return
+        event = self.note(ev.PassStarted, loader=known, number=number)
+        lane.learn(START | id(loader), event)
+
+    def pass_ended(self, loader: Any, batches: int) -> None:
+        """A loader ran out."""
+        lane = self.lane()
+        self.settle_manual(lane)
+        known = self.registry.loader(loader)
+        number = self._passes.get(known, 1)
+        self.evaluating.pass_ended(known)
+        if lane.brief and lane.goes_on(END | id(loader)):
+            return
+        event = self.note(ev.PassEnded, loader=known, number=number, batches=batches)
+        lane.learn(END | id(loader), event)
+
+    def fetched(self, loader: Any, index: int, batch: Any) -> None:
+        """A loader handed out a batch."""
+        lane = self.lane()
+        self.settle_manual(lane)
+        known = self.registry.loader(loader)
+        self.evaluating.fetched(known)
+        if lane.brief and lane.goes_on(BATCH | id(loader)):
+            lane.fed_by(known, self._passes.get(known, 1))
+            return
+        if self.evaluating.passes_over(known):
+            return
+        event = self.note(ev.BatchFetched, loader=known, index=index, tensors=shapes_of(batch))
+        lane.learn(BATCH | id(loader), event)
+
+    # Gradients.
+
+    def cleared(self, by: str, key: Any, parameters: list[Tensor], model: str | None = None) -> None:
+        """``zero_grad`` of an optimizer or a module ran, in a lane that notes in full."""
+        lane = self.lane()
+        owners, count = self.ledger.cleared(parameters)
+        event = self.note(ev.GradientsCleared, by=by, owners=owners, parameters=count, model=model)
+        lane.learn(CLEAR | id(key), event)
+
+    def clipped(self, by: str, parameters: list[Tensor], limit: float, total_norm: Any) -> None:
+        """Gradients were clipped."""
+        lane = self.lane()
+        if lane.brief and lane.goes_on(CLIP):
+            return
+        entries = [self.registry.entry(p) for p in parameters]
+        owners = list(dict.fromkeys(owner for e in entries if e is not None for owner in e.owners))
+        norm = float(total_norm) if isinstance(total_norm, Tensor) and total_norm.device.type == "cpu" else None
+        event = self.note(
+            ev.GradientsClipped,
+            by=by,
+            limit=to_number(float(limit)),
+            total_norm=None if norm is None else to_number(norm),
+            parameters=len(parameters),
+            with_gradient=sum(p.grad is not None for p in parameters),
+            owners=owners,
+        )
+        lane.learn(CLIP, event)
+
+    def scaled(self, action: str, optimizer: Any, scale: float | None) -> None:
+        """A GradScaler did something."""
+        lane = self.lane()
+        key = SCALER | _SCALER_ACTIONS[action]
+        if lane.brief and lane.goes_on(key):
+            return
+        owner = self.registry.optimizer(optimizer) if optimizer is not None else None
+        event = self.note(
+            ev.ScalerUsed, action=action, optimizer=owner, scale=None if scale is None else to_number(scale)
+        )
+        lane.learn(key, event)
+
+    def scheduled(self, scheduler: Any, rates: list[Any]) -> None:
+        """A scheduler stepped."""
+        lane = self.lane()
+        if lane.brief and lane.goes_on(SCHEDULE | id(scheduler)):
+            return
+        event = self.note(ev.SchedulerStepped, scheduler=self.registry.scheduler(scheduler), rates=rates)
+        lane.learn(SCHEDULE | id(scheduler), event)
+
+    def mode_changed(self, module: Any, *, training: bool) -> None:
+        """``train()`` or ``eval()`` ran on a module."""
+        lane = self.lane()
+        key = (MODE | id(module)) + training
+        if lane.brief and lane.goes_on(key):
+            return
+        event = self.note(
+            ev.ModeChanged, training=training, cls=type(module).__name__, model=self.registry.known_model(module)
+        )
+        lane.learn(key, event)
+
+    def gradients_disabled(self, by: str) -> None:
+        """User code entered ``no_grad``."""
+        lane = self.lane()
+        if lane.brief and lane.goes_on(QUIET):
+            return
+        lane.learn(QUIET, self.note(ev.GradientsDisabled, by=by))
+
+    # Forward.
+
+    def model_called(self, module: Any, *, grad: bool, failed: bool, args: Any, kwargs: Any, result: Any) -> None:
+        """User code called a module."""
+        self.note(
+            ev.ModelCalled,
+            model=self.registry.model(module),
+            grad=grad,
+            training=bool(module.training),
+            mixed=_mixed(module),
+            criterion=isinstance(module, _Loss),
+            failed=failed,
+            inputs=shapes_of((args, kwargs)),
+            outputs=shapes_of(result),
+        )
+
+    def loss_called(self, function: str, result: Tensor, prediction: Any, target: Any, ignore_index: int) -> None:
+        """A loss function of torch returned ``result``."""
+        lane = self.lane()
+        if lane.backwards:
+            return  # recomputed by checkpointing
+        if not result.requires_grad:
+            self.evaluating.loss_called(lane, function, result, prediction, target, ignore_index)
+            return
+        if lane.brief and not self.plan.judges(lane.updates + 1):
+            return
+        lane.judged = graph.answers(function, prediction, target, ignore_index)
+        if lane.look is not None:
+            with lane.look.quietly:
+                lane.look.loss_called(function, result, prediction, target, lane.judged)
+        if not lane.brief:
+            self.settle_manual(lane)
+            self.note_number(ev.LossComputed, number_of([result]), function=function, grad=True)
+
+    def note_number(self, kind: type[ev.Event], number: float | Tensor | None, **fields: Any) -> ev.AnyEvent:
+        """Note an event with a ``value`` that may still be on a device."""
+        if not isinstance(number, Tensor):
+            return self.note(kind, value=None if number is None else to_number(number), **fields)
+        fetch = Fetch([number])
+        return self._later(
+            kind, fetch, lambda event: msgspec.structs.replace(event, value=to_number(fetch.values()[0])), fields
+        )
+
+    def _later(
+        self, kind: type[ev.Event], fetch: Fetch, finish: Callable[[Any], ev.AnyEvent], fields: dict[str, Any]
+    ) -> ev.AnyEvent:
+        lane = self.lane()
+        file, line = user_line(3)
+        event: Any = kind(
+            at=self.now(), rank=self.rank, thread=lane.number, file=file, line=line, within=lane.within, **fields
+        )
+        self.put(event, Deferred(event, fetch.ready, lambda: finish(event)))
+        return event
+
+    def note_accuracy(self, found: graph.Answers) -> None:
+        """Note how many targets the backward's round had right."""
+        numbers = [found.right, found.of] if isinstance(found.of, Tensor) else [found.right]
+        fetch = Fetch(numbers)
+
+        def finish(event: ev.Accuracy) -> ev.Accuracy:
+            values = fetch.values()
+            of = int(values[1]) if len(values) > 1 else int(found.of)
+            return msgspec.structs.replace(event, right=int(values[0]), of=of)
+
+        self._later(ev.Accuracy, fetch, finish, {"right": 0, "of": 0})
+
+    def settle_manual(self, lane: Lane) -> None:
+        """The next round begins: the weights of a manual update are final now."""
+        look = lane.look
+        if look is not None and look.done and look.step.waits:
+            with look.quietly:
+                look.step.after_manual()
+            self.put_look(lane, look)
+            lane.finish_in_full()
+            self.flush()
+
+    # Looks.
+
+    def put_look(self, lane: Lane, look: Looking, *, unfinished: bool = False) -> None:
+        """Put a look into the record, as soon as its numbers are here.
+
+        ``unfinished``: nothing was trained; forward is all there is, told as update 0.
+        """
+        self.looks += 1
+        number = 0 if unfinished else self.assembler.updates + 1
+        head = ev.LookTaken(at=self.now(), rank=self.rank, thread=lane.number, update=number, look=_NO_LOOK)
+        event = _device_event()
+
+        def finish() -> ev.AnyEvent:
+            built = look.build()
+            name = self.writer.write_tensors(f"update-{number:06d}-rank{self.rank}.safetensors", look.kept.arrays())
+            return msgspec.structs.replace(head, look=msgspec.structs.replace(built, values=name))
+
+        with self._lock:
+            self._outbox.append(Deferred(head, event.query if event else _always, finish))
+            self.assembler.feed(head)
+
+    # Stretches.
+
+    def tell_stretch(
+        self, event: ev.Stretch, tallies: dict[str, Tally], owners: list[str], answers: list[Any], fetch: Fetch
+    ) -> None:
+        """Put a stretch into the record."""
+        self.stretches += 1
+
+        def finish() -> ev.AnyEvent:
+            return msgspec.structs.replace(event, tallies=fill_tallies(tallies, owners, answers, fetch.values()))
+
+        with self._lock:
+            self._outbox.append(Deferred(event, fetch.ready, finish))
+            self.assembler.feed(event)
+        self.flush()
+
+    # The end.
+
+    def end(self, reason: Any, message: str = "") -> None:
+        """Write everything that is left."""
+        for lane in self._lanes:
+            lane.tell()
+            lane.brief = False
+            look = lane.look
+            if look is not None and look.step.waits and look.done:
+                self.settle_manual(lane)
+            elif look is not None and look.saw_forward and not self.assembler.updates:
+                self.put_look(lane, look, unfinished=True)
+        self.evaluating.close()
+        self.put(
+            ev.RunEnded(
+                at=self.now(), rank=self.rank, reason=reason, message=message[:2000], updates=self.assembler.updates
+            )
+        )
+        self.flush(wait=True)
+
+    def defect(self, part: str, error: Exception) -> None:
+        """Something of ours failed: note it, say it once, never let it reach the training."""
+        message = f"{type(error).__name__}: {error}"[:500]
+        self.put(ev.Defect(at=self.now(), rank=self.rank, part=part, message=message))
+        say(f"a defect of stepscope in '{part}' ({message}); it no longer observes, your training goes on")
+
+
+_NO_LOOK = Look()
+_SCALER_ACTIONS = {"scale": 1, "unscale": 2, "step": 3, "skip": 4, "update": 5}
+
+
+def number_of(tensors: list[Tensor]) -> float | Tensor | None:
+    """The sum of scalar ``tensors``: a float from the CPU, a tensor still on another device."""
+    if len(tensors) == 1 and type(tensors[0]) is Tensor and tensors[0].is_cpu and tensors[0].numel() == 1:
+        return tensors[0].item()  # the usual case, on the hot path
+    total: float | Tensor | None = None
+    for tensor in tensors:
+        if tensor.numel() != 1 or not looks_plain(tensor):
+            return None
+        value = tensor.item() if tensor.device.type == "cpu" else tensor.detach().reshape(())
+        total = value if total is None else total + value
+    return total
+
+
+def _nothing_more(_sleep: Sleep | None) -> None:
+    """Before the seams are in there are no hooks to exchange."""
+
+
+def _nothing() -> None:
+    """Before the seams are in there is nothing to arm."""
+
+
+def _always() -> bool:
+    return True
+
+
+def _device_event() -> Any:
+    """An event behind all work queued on the GPU so far; None without one."""
+    if not torch.cuda.is_initialized():
+        return None
+    event = torch.cuda.Event()
+    event.record()
+    return event
+
+
+def _in_engine_thread() -> bool:
+    # The engine's device threads are no Python threads: threading makes a dummy for them.
+    return isinstance(threading.current_thread(), threading._DummyThread)  # type: ignore[attr-defined]
+
+
+def _mixed(module: Any) -> bool:
+    mode = module.training
+    return any(part.training != mode for part in module.modules())
+
+
+def shapes_of(value: Any) -> list[ev.Shape]:
+    """The shapes of the first few tensors in a batch or a call."""
+    return [
+        ev.Shape(name, list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in first_tensors(value)
+    ]

@@ -1,0 +1,1 @@
+"""The pipeline trace: one document, computed from the record, rendered many ways."""

@@ -1,0 +1,192 @@
+"""What a close look at one update saw: the data flow, the loss, the graph, the step.
+
+A look holds numbers, never tensors. Larger values (one whole sample through every layer, the
+weight row behind a followed cell) lie in the look's safetensors file under the keys that
+:func:`value_key` makes.
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from stepscope.record.numbers import Number, Options
+
+#: Nested lists of numbers, as deep as the corner has dimensions (at most two).
+Corner: TypeAlias = list[Any] | Number | None
+
+
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tensor in a few numbers.
+
+    ``std`` is the population's; ``zeros`` the share of exact zeros; ``corner`` real values (at
+    most 4 rows and 6 columns of the first matrix). Where ``low`` is None nothing was measured
+    (no elements, no numbers, or a kind of tensor that is not looked into). ``sampled`` counts
+    the elements that the statistics come from where that is not all of them.
+    """
+
+    shape: list[int]
+    dtype: str
+    name: str = ""
+    low: Number | None = None
+    high: Number | None = None
+    mean: Number | None = None
+    std: Number | None = None
+    zeros: Number | None = None
+    non_finite: int = 0
+    corner: Corner = None
+    sampled: int = 0
+
+
+class LayerLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One call of one module, in call order.
+
+    ``path`` is the dotted name below the model (empty for the model itself), ``parent`` the
+    index of the call that it was made from (-1: from user code), ``options`` the module's own
+    words about itself, ``gradient`` what came back to its first output.
+    """
+
+    index: int
+    round: int
+    parent: int
+    model: str
+    path: str
+    cls: str
+    training: bool
+    options: str = ""
+    file: str | None = None
+    line: int = 0
+    parameters: list[str] = []
+    inputs: list[Summary] = []
+    outputs: list[Summary] = []
+    gradient: Summary | None = None
+
+
+class LossLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The loss of one round, read from the graph behind it.
+
+    ``function`` is None where the graph ends in no loss that is known. ``operations`` lists the
+    nodes between the root of backward and that function, root first. ``factor`` is what the
+    root was multiplied by on the way (0.25 for ``loss / 4``).
+    """
+
+    round: int
+    value: Number | None
+    function: str | None = None
+    file: str | None = None
+    line: int = 0
+    reduction: str | None = None
+    factor: Number = 1.0
+    prediction: Summary | None = None
+    target: Summary | None = None
+    operations: list[str] = []
+    right: int = 0
+    of: int = 0
+
+
+class GraphNode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The autograd nodes that one module call made; ``layer`` -1: made outside any module."""
+
+    layer: int
+    operations: list[str]
+
+
+class GraphLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The autograd graph of one round, folded to module calls.
+
+    ``edges`` are pairs of positions in ``nodes``, from loss to input, as backward goes.
+    ``reached`` are the parameters that the loss reaches.
+    """
+
+    round: int
+    operations: int
+    nodes: list[GraphNode]
+    edges: list[tuple[int, int]]
+    reached: list[str] = []
+    complete: bool = True
+
+
+class SourceLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An operation that ran on a line of the user's code, with the shapes that went by."""
+
+    file: str
+    line: int
+    operation: str
+    inputs: list[list[int]] = []
+    outputs: list[list[int]] = []
+    value: Summary | None = None
+    count: int = 1
+
+
+class Cell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One weight, followed through the step.
+
+    ``index`` is its place in the parameter; ``state_before`` and ``state_after`` hold the
+    optimizer's numbers for this very weight.
+    """
+
+    index: list[int]
+    before: Number
+    after: Number | None = None
+    gradient: Number | None = None
+    state_before: dict[str, Number] = {}
+    state_after: dict[str, Number] = {}
+
+
+class ParameterLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What one step did to one parameter. Norms are Euclidean.
+
+    ``ratio`` is the norm of the change over the norm of the weight before; ``unchanged`` the
+    share of its elements that the step left as they were, to the bit.
+    """
+
+    id: str
+    name: str
+    optimizer: str | None = None
+    group: int = 0
+    before: Summary | None = None
+    after: Summary | None = None
+    gradient: Summary | None = None
+    gradient_norm: Number | None = None
+    weight_norm: Number | None = None
+    update_norm: Number | None = None
+    ratio: Number | None = None
+    unchanged: Number | None = None
+    cell: Cell | None = None
+    state: dict[str, Summary] = {}
+
+
+class OptimizerLook(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The optimizer at this step: its class and the options of each group."""
+
+    id: str
+    cls: str
+    groups: list[Options]
+
+
+class Look(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """All that a close look at one update saw. ``rounds`` counts those looked into.
+
+    ``seconds`` is what the look cost, ``values`` the name of the safetensors file.
+    """
+
+    rounds: int = 0
+    batch: list[Summary] = []
+    layers: list[LayerLook] = []
+    layers_left_out: int = 0
+    losses: list[LossLook] = []
+    graphs: list[GraphLook] = []
+    parameters: list[ParameterLook] = []
+    optimizers: list[OptimizerLook] = []
+    lines: list[SourceLine] = []
+    values: str | None = None
+    seconds: float = 0.0
+
+
+def value_key(kind: str, index: int | str) -> str:
+    """Name a kept tensor.
+
+    Kinds: ``batch`` (by position), ``input``, ``output`` and ``gradient`` (by layer index),
+    ``prediction`` and ``target`` (by round), ``row`` (by parameter id: the weight row of the
+    followed cell, or the whole of a vector, before the step).
+    """
+    return f"{kind}/{index}"

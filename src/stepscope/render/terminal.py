@@ -1,0 +1,343 @@
+"""The trace in the terminal, with rich: right at 80 columns, plain when colours are not wanted."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.box import ASCII2, SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from stepscope.render import chart
+from stepscope.render.text import (
+    agreement,
+    clean,
+    first_values,
+    number,
+    percent,
+    shape,
+    shown_stages,
+    spread,
+    values_of,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from stepscope.pipeline.document import (
+        Arithmetic,
+        Document,
+        LossPart,
+        PredictionStep,
+        PredictionTrace,
+        Stage,
+        UpdateTrace,
+        Worked,
+    )
+
+_CHART_HEIGHT = 10
+_NAME_WIDTH, _SHAPE_WIDTH, _OUTPUT_WIDTH = 18, 21, 29
+_FLOW_WIDTH = 80
+_MOST_MOVED = 30
+_MOST_ROWS = 30
+
+
+def render(document: Document, *, width: int = 80, color: bool = False, unicode: bool = True) -> str:
+    """The whole trace as text, at most ``width`` columns wide.
+
+    ``color`` adds ANSI colours; without ``unicode`` only ASCII is drawn (foreign text stays as
+    it is).
+    """
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        safe_box=not unicode,
+    )
+    page = _Page(document, width, unicode=unicode)
+    for part in page.parts():
+        console.print(part)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+class _Page:
+    """The parts of the page, top to bottom."""
+
+    def __init__(self, document: Document, width: int, *, unicode: bool) -> None:
+        self.document = document
+        self.width = width
+        self.unicode = unicode
+        self.arrow = "\u2192" if unicode else "->"
+
+    def parts(self) -> list[RenderableType]:
+        """Everything there is to show."""
+        document = self.document
+        parts: list[RenderableType] = [self._title(f"stepscope trace: {clean(document.title)}"), self._head()]
+        if document.update is not None:
+            parts += self._update(document.update)
+        parts += self._training()
+        if document.update is not None and document.update.prediction is not None:
+            parts += self._prediction(document.update.prediction)
+        parts += self._end()
+        return parts
+
+    # Pieces.
+
+    def _title(self, text: str) -> RenderableType:
+        return Rule(Text(text, style="bold"), characters="\u2500" if self.unicode else "-", align="left")
+
+    def _table(self, *columns: str, right: tuple[int, ...] = ()) -> Table:
+        table = Table(box=SIMPLE_HEAD if self.unicode else ASCII2, pad_edge=False, header_style="bold", expand=False)
+        for at, column in enumerate(columns):
+            table.add_column(column, justify="right" if at in right else "left", overflow="fold")
+        return table
+
+    def _head(self) -> RenderableType:
+        document = self.document
+        lines = [Text(clean(line)) for line in (*document.models, *document.optimizers)]
+        lines.append(Text(f"{document.updates} update{'s' * (document.updates != 1)}", style="dim"))
+        return Group(*lines)
+
+    def _update(self, update: UpdateTrace) -> list[RenderableType]:
+        owners = f" by {', '.join(map(clean, update.owners))}" if update.owners else " made by hand"
+        title = f"Update {update.number}{owners}" if update.number else "One forward pass"
+        parts: list[RenderableType] = [
+            Text(),
+            self._title(title),
+            Text(f" {self.arrow} ".join(update.order), style="dim"),
+        ]
+        if update.rounds > 1:
+            parts.append(Text(f"{update.rounds} rounds of forward and backward; shown is the first", style="dim"))
+        parts += self._flow(update)
+        if update.worked is not None:
+            parts.append(self._worked(update.worked))
+        parts += [self._loss(loss, only=len(update.losses) == 1) for loss in update.losses]
+        if update.graph:
+            parts.append(Text(f"backward went through {update.graph}", style="dim"))
+        parts += self._step(update)
+        return parts
+
+    def _flow(self, update: UpdateTrace) -> list[RenderableType]:
+        lines = [self._columns("data flow", "shape", "output", "gradient")]
+        lines[0].stylize("bold")
+        lines.append(Text(("\u2500" if self.unicode else "-") * min(self.width, _FLOW_WIDTH), style="dim"))
+        for batch in update.batch:
+            name = f"[{clean(batch.name, 16) or 'input'}]"
+            lines.append(self._columns(name, shape(batch.shape), values_of(batch), ""))
+            lines += self._aside(first_values(batch, 8), "")
+        stages, left_out = shown_stages(update.stages)
+        for stage in stages:
+            lines += self._stage(stage)
+        left_out += update.stages_left_out
+        if left_out:
+            lines.append(Text(f"{left_out} deeper layers are not shown; they are in the record", style="dim"))
+        return [Text(), *lines, Text()]
+
+    def _columns(self, name: str, middle: str, output: str, gradient: str) -> Text:
+        """A line of the data flow; a name that is too long takes a line of its own."""
+        text = Text(name, style="cyan")
+        if len(name) > _NAME_WIDTH:
+            text.append("\n" + " " * _NAME_WIDTH)
+        else:
+            text.append(" " * (_NAME_WIDTH - len(name)))
+        text.append(f" {middle:<{_SHAPE_WIDTH}} {output:<{_OUTPUT_WIDTH}} {gradient:>8}", style="default")
+        return text
+
+    def _stage(self, stage: Stage) -> list[Text]:
+        name = "  " * stage.depth + clean(stage.name, 60)
+        if stage.name != stage.cls:
+            name += f" {clean(stage.cls, 40)}"
+        before = shape(stage.before[0]) if stage.before else "?"
+        after = shape(stage.after[0]) if stage.after else "?"
+        gradient = spread(stage.gradient)
+        lines = [self._columns(name, f"{before} {self.arrow} {after}", values_of(stage.output), gradient)]
+        single = stage.output is not None and not stage.output.shape
+        return lines + self._aside("" if single else first_values(stage.output, 6), stage.did)
+
+    def _aside(self, values: str, did: str) -> list[Text]:
+        """Sample values, and what the layer did, below its line."""
+        parts = [f"[{values}]"] if values else []
+        parts += [did] if did else []
+        together = "  ".join(parts)
+        room = self.width - _NAME_WIDTH - 1
+        lines = [together] if len(together) <= room else parts
+        return [Text(" " * (_NAME_WIDTH + 1) + line, style="dim") for line in lines]
+
+    def _worked(self, worked: Worked) -> RenderableType:
+        parts = [f"{number(w, 4)}*{number(x, 4)}" for w, x in worked.terms]
+        rest = worked.terms_total - len(worked.terms)
+        if rest > 0:
+            parts.append(f"({rest} smaller terms)")
+        if worked.bias is not None:
+            parts.append(f"{number(worked.bias, 4)}")
+        head = f"{clean(worked.layer)}, sample {worked.sample}, output {worked.unit}: w . x + b = "
+        total = f" = {number(worked.computed, 6)} (recorded {number(worked.recorded, 6)})"
+        return Padding(Text(head + " + ".join(parts) + total), (0, 0, 1, 0))
+
+    def _loss(self, loss: LossPart, *, only: bool) -> RenderableType:
+        text = Text("loss ", style="bold")
+        if not only:
+            text.append(f"of round {loss.round + 1} ", style="bold")
+        text.append(f"{clean(loss.function or 'of its own making')}", style="cyan")
+        if loss.reduction:
+            text.append(f" ({loss.reduction})", style="dim")
+        if loss.prediction is not None:
+            text.append(f" of {shape(loss.prediction.shape)}")
+        if loss.target is not None:
+            text.append(f" and {shape(loss.target.shape)} {loss.target.dtype}")
+        if loss.value is not None:
+            text.append(f" = {number(loss.value, 6)}", style="bold")
+        if loss.factor != 1.0:
+            text.append(f", times {number(loss.factor)}")
+        if loss.of:
+            text.append(f"; {loss.right} of {loss.of} right ({percent(loss.right / loss.of)})")
+        return text
+
+    def _step(self, update: UpdateTrace) -> list[RenderableType]:
+        if not update.moved:
+            return []
+        table = self._table("what the step did", "|gradient|", "|weight|", "|change|", "ratio", right=(1, 2, 3, 4))
+        for moved in update.moved[:_MOST_MOVED]:
+            name = Text(clean(moved.name, 60), style="cyan")
+            name.append(f" {shape(moved.shape)}", style="dim")
+            table.add_row(
+                name,
+                number(moved.gradient_norm),
+                number(moved.weight_norm),
+                number(moved.update_norm),
+                number(moved.ratio, 2),
+            )
+        parts: list[RenderableType] = [Text(), table]
+        if len(update.moved) > _MOST_MOVED:
+            parts.append(Text(f"and {len(update.moved) - _MOST_MOVED} more parameters", style="dim"))
+        chosen = next((a for a in update.arithmetic if len(a.index) > 1), None) or next(iter(update.arithmetic), None)
+        if chosen is not None:
+            parts.append(self._arithmetic(chosen))
+        return parts
+
+    def _arithmetic(self, arithmetic: Arithmetic) -> RenderableType:
+        place = f"{clean(arithmetic.parameter)}[{', '.join(map(str, arithmetic.index))}]"
+        lines = [Text(f"One weight, worked out: {place}, {clean(arithmetic.optimizer)}", style="bold")]
+        if arithmetic.formula:
+            lines.append(Text(f"  {arithmetic.formula}", style="dim"))
+        lines.append(Text(f"  w = {number(arithmetic.before, 6)}, g = {number(arithmetic.gradient, 6)}"))
+        lines += [Text(f"  {line}") for line in arithmetic.lines]
+        if arithmetic.after is not None:
+            did = Text(f"  the optimizer made it {number(arithmetic.after, 6)}: ")
+            style = "green" if arithmetic.agrees else "bold red"
+            did.append(agreement(arithmetic.agrees, arithmetic.difference), style=style)
+            lines.append(did if arithmetic.agrees is not None else Text(f"  w_new = {number(arithmetic.after, 6)}"))
+        if arithmetic.why:
+            lines.append(Text(f"  not re-derived: {arithmetic.why}", style="dim"))
+        return Padding(Group(*lines), (0, 0, 0, 0))
+
+    # Training.
+
+    def _training(self) -> list[RenderableType]:
+        document = self.document
+        drawn = chart.draw(document.curves, self.width, _CHART_HEIGHT, unicode=self.unicode)
+        if not document.epochs:
+            return []
+        parts: list[RenderableType] = [Text(), self._title("Training")]
+        if drawn:
+            parts.append(Text(f"loss\n{drawn}"))
+        parts.append(self._epochs())
+        return parts
+
+    def _epochs(self) -> RenderableType:
+        rows = self.document.epochs
+        several = any(row.losses for row in rows)
+        accuracy = any(row.accuracy is not None for row in rows)
+        validated = any(row.evaluation_loss is not None for row in rows)
+        judged = any(row.evaluation_accuracy is not None for row in rows)
+        columns = [self.document.epochs_are, "loss"]
+        columns += ["accuracy"] if accuracy else []
+        columns += ["val. loss"] if validated else []
+        columns += ["val. acc."] if judged else []
+        table = self._table(*columns, "observation", right=tuple(range(1, len(columns))))
+        for row in _few(rows):
+            if row is None:
+                table.add_row("...")
+                continue
+            loss = number(row.loss)
+            if several:
+                loss = "\n".join(f"{clean(name, 20)} {number(value)}" for name, value in row.losses.items()) or loss
+            cells = [row.name, Text(loss)]
+            cells += [percent(row.accuracy)] if accuracy else []
+            cells += [number(row.evaluation_loss)] if validated else []
+            cells += [percent(row.evaluation_accuracy)] if judged else []
+            table.add_row(*cells, Text(clean(row.observation), style="dim"))
+        sampled = _sampled(rows)
+        return Group(table, Text(sampled, style="dim")) if sampled else table
+
+    # Prediction.
+
+    def _prediction(self, trace: PredictionTrace) -> list[RenderableType]:
+        parts: list[RenderableType] = [
+            Text(),
+            self._title(f"Prediction: sample {trace.sample}, before the step"),
+        ]
+        table = self._table("place", "shape", "values")
+        for step in trace.steps:
+            table.add_row(*_place(step))
+        parts.append(table)
+        if trace.probabilities:
+            shares = " ".join(f"{number(value, 3)}" for value in trace.probabilities)
+            parts.append(Text(f"softmax of these scores: [{shares}]"))
+        if trace.predicted:
+            parts.append(Text(f"predicted {trace.predicted}, wanted {trace.target}"))
+        if trace.loss_text:
+            parts.append(Text(f"its loss: {trace.loss_text}"))
+        if trace.back:
+            back = self._table("and back: the gradient at", "shape", "values")
+            for step in trace.back:
+                back.add_row(*_place(step))
+            parts.append(back)
+        return parts
+
+    def _end(self) -> list[RenderableType]:
+        document = self.document
+        lines = [Text(f"- {clean(note, 400)}", style="dim") for note in document.notes]
+        lines.append(Text(f"- record: {clean(document.record, 400)}", style="dim"))
+        return [Text(), *lines]
+
+
+def _place(step: PredictionStep) -> tuple[Text, Text, Text]:
+    size = 1
+    for length in step.shape:
+        size *= length
+    more = " ..." if size > len(step.values) else ""
+    values = " ".join(number(value, 3) for value in step.values)
+    return Text(clean(step.name, 60), style="cyan"), Text(shape(step.shape)), Text(f"[{values}{more}]")
+
+
+def _few(rows: list) -> list:
+    if len(rows) <= _MOST_ROWS:
+        return list(rows)
+    half = _MOST_ROWS // 2
+    return [*rows[:half], None, *rows[-half:]]
+
+
+def _sampled(rows: list) -> str:
+    """What the columns leave out, where they leave out something."""
+    updates = sum(row.updates for row in rows)
+    known = sum(row.known for row in rows)
+    judged = sum(row.judged for row in rows)
+    parts = []
+    if 0 < known < updates:
+        parts.append(f"loss: mean over {known} of {updates} updates")
+    if 0 < judged < updates:
+        parts.append(f"accuracy: from {judged} of {updates} updates")
+    return "; ".join(parts)
