@@ -72,4 +72,8 @@ def main() -> None:
     except StepscopeError as error:
         print(f"stepscope: {error}", file=sys.stderr)
         sys.exit(USAGE)
+    if isinstance(code, BaseException):
+        from stepscope.launch.runner import let_go
+
+        let_go(code)
     sys.exit(code if isinstance(code, int) else 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from stepscope.errors import UsageError
+from stepscope.errors import StepscopeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,9 @@ Format = Literal["text", "json", "markdown"]
 
 _NARROWEST = 60
 _WIDEST = 120
+
+#: For streams that cannot print what the renderers draw whatever the width of their alphabet.
+_PLAIN = str.maketrans({"\u2192": "->", "\u2026": "...", "\u2003": " ", "\u2019": "'", "\ufffd": "?"})
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,39 +97,51 @@ class Report:
         self._path = Path(path) if path else None
         self._form = form
         self._descriptor: int | None = None
+        self._stream = sys.stdout  # as it is now: the script may put another in its place
         if self._path is not None and not self._path.absolute().parent.is_dir():
             raise UsageError(f"cannot write {path}: there is no directory {self._path.absolute().parent}")
 
     def open(self) -> None:
         """Take standard output for the report alone, where it must be."""
-        if self._path is None and self._form != "text":
-            sys.stdout.flush()
+        if self._path is None and self._form != "text" and self._stream is not None:
+            self._stream.flush()
             self._descriptor = os.dup(1)
-            os.dup2(2, 1)
+            os.dup2(2 if sys.stderr is not None else _nowhere(), 1)
 
     def write(self, document: Document) -> None:
-        """Write the document in its form."""
-        if self._path is not None:
-            text = lower(document, self._form, to_terminal=False)
-            try:
+        """Write the document in its form; to nowhere where standard output is closed.
+
+        Raises:
+            StepscopeError: it cannot be written (a full disk).
+        """
+        on_screen = self._path is None and self._descriptor is None
+        to_terminal = on_screen and self._stream is not None and not self._stream.closed and self._stream.isatty()
+        text = lower(document, self._form, to_terminal=to_terminal)
+        try:
+            if self._path is not None:
                 self._path.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise UsageError(f"cannot write {self._path}: {error.strerror}") from None
-            return
-        text = lower(document, self._form, to_terminal=self._descriptor is None and sys.stdout.isatty())
-        if self._descriptor is None:
-            self._print(text)
-            return
-        with os.fdopen(self._descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+            elif self._descriptor is not None:
+                with os.fdopen(self._descriptor, "w", encoding="utf-8") as stream:
+                    stream.write(text)
+            elif self._stream is not None and not self._stream.closed:
+                self._print(text)
+        except OSError as error:
+            if on_screen:
+                os.dup2(_nowhere(), 1)  # what the stream still holds must not fail again at exit
+            if isinstance(error, BrokenPipeError):
+                return  # whoever read us has seen enough (head, less): that is no error
+            where = self._path or "standard output"
+            raise StepscopeError(f"cannot write the trace to {where} ({error.strerror or error})") from None
 
     def _print(self, text: str) -> None:
-        sys.stdout.flush()
+        self._stream.flush()
         try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            self._stream.write(text)
         except UnicodeEncodeError:
-            sys.stdout.write(text.encode("ascii", "replace").decode())
-        except BrokenPipeError:
-            # Whoever read us has seen enough (head, less): that is no error.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            encoding = self._stream.encoding or "ascii"
+            self._stream.write(text.translate(_PLAIN).encode(encoding, "replace").decode(encoding))
+        self._stream.flush()
+
+
+def _nowhere() -> int:
+    return os.open(os.devnull, os.O_WRONLY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,15 +76,18 @@ def command(
     number: int | None,
     script: str | None,
     arguments: tuple[str, ...],
-) -> int:
-    """Run and show."""
+) -> BaseException | None:
+    """Run and show; what the script raised is returned, to be raised where Python handles it."""
     from stepscope.cli.output import Report
     from stepscope.launch import runner
     from stepscope.observe.schedule import Plan
     from stepscope.observe.watch import Watch
 
     target = _target(module, script, arguments)
-    if record is not None and Path(record, "run.json").exists():
+    if record is not None and Path(record).is_file():
+        raise UsageError(f"{record} is a file; name a folder for the record")
+    # The other ranks of a launch join the record that the first one has begun.
+    if record is not None and Path(record, "run.json").exists() and os.environ.get("RANK", "0") == "0":
         raise UsageError(f"{record} holds a record already; name another folder, or delete it")
     report = Report(output, form)
     watch = Watch(Path(record) if record else None, Plan(looks=looks), target.name, target.arguments[1:])
@@ -92,7 +96,7 @@ def command(
     # Registered before the script runs, so it comes after the script's own exit handlers, when
     # its threads have ended, too.
     atexit.register(_finish, watch, report, number, quiet=no_report)
-    return runner.run(target, lambda reason, message: _ended(watch, reason, message))
+    return runner.run(target, _ended)
 
 
 def _target(module: str | None, script: str | None, arguments: tuple[str, ...]) -> Target:
@@ -113,24 +117,31 @@ def _target(module: str | None, script: str | None, arguments: tuple[str, ...]) 
 _outcome: dict[str, str] = {}
 
 
-def _ended(watch: Watch, reason: str, message: str) -> None:
+def _ended(reason: str, message: str) -> None:
     """The main thread is done; others may still train, so the record stays open until exit."""
     _outcome.update(reason=reason, message=message)
-    if reason == "interrupted":
-        watch.stop(reason, message)
 
 
 def _finish(watch: Watch, report: Report, number: int | None, *, quiet: bool) -> None:
     """Close the record and show it: the last thing this process does."""
-    watch.stop(_outcome.get("reason", "finished"), _outcome.get("message", ""))
+    if watch.in_child:
+        return  # a fork of the process that is watched also comes by here
+    reason = _outcome.get("reason", "finished")
+    watch.stop(reason, _outcome.get("message", ""))
     if quiet or os.environ.get("RANK", "0") != "0":
+        return
+    if reason == "interrupted":
+        if watch.saw_torch and watch.failed is None:
+            show = f"stepscope show {shlex.quote(str(watch.folder))}"
+            print(f"stepscope: interrupted; show the record with: {show}", file=sys.stderr)
         return
     try:
         _show(watch, report, number)
     except NothingToShowError as nothing:
         print(f"stepscope: {nothing}", file=sys.stderr)
     except StepscopeError as error:
-        print(f"stepscope: {error}", file=sys.stderr)
+        kept = f"; the record is in {watch.folder}" if watch.failed is None else ""
+        print(f"stepscope: {error}{kept}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"stepscope: interrupted; the record is in {watch.folder}", file=sys.stderr)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 
 import torch
@@ -63,7 +64,7 @@ def read_idx(path: Path) -> torch.Tensor:
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, gzip.zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SystemExit(f"cannot read {path}: {error}") from None
     if len(data) < 4 or data[:3] != b"\x00\x00\x08":
         raise SystemExit(f"{path} is no IDX file of bytes (it begins with {data[:4].hex(' ') or 'nothing'})")

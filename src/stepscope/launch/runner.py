@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, NoReturn
 
 from stepscope.observe.frames import count_as_user
 from stepscope.observe.watch import strip_own_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from stepscope.launch.target import Target
 
 
-def run(target: Target, ended: Callable[[str, str], None]) -> int:
-    """Run ``target`` to its end, call ``ended(reason, message)``, and return its exit code.
+def run(target: Target, ended: Callable[[str, str], None]) -> BaseException | None:
+    """Run ``target`` to its end, call ``ended(reason, message)``, and return what it raised.
 
-    The script's own exceptions are printed as Python prints them, without a frame of ours.
-    Ctrl-C ends the process as Python would end it; that call does not return.
+    What is returned is to be raised again with :func:`let_go`, outside all other code.
     """
     count_as_user(target.path)
     main = target.make_main()
@@ -28,42 +27,47 @@ def run(target: Target, ended: Callable[[str, str], None]) -> int:
     if not sys.flags.safe_path or target.spec is None:
         sys.path[0] = target.first_path
     sys.modules["__main__"] = main
+    _show_no_own_frames_in_threads()
     try:
         exec(target.code, main.__dict__)  # noqa: S102  # running the user's script is the point
     except SystemExit as end:
         ended("exit", "" if end.code in {None, 0} else str(end.code))
-        return _exit_code(end)
+        return end
     except KeyboardInterrupt as interrupt:
-        _print(interrupt)
         ended("interrupted", "")
-        _die_of_interrupt()
-        return 130
-    except BaseException as error:  # noqa: BLE001  # printed just as Python would
-        _print(error)
+        return interrupt
+    except BaseException as error:  # noqa: BLE001  # raised again by let_go
         ended("exception", f"{type(error).__name__}: {error}")
-        return 1
+        return error
     ended("finished", "")
-    return 0
+    return None
 
 
-def _print(error: BaseException) -> None:
+def let_go(error: BaseException) -> NoReturn:
+    """Raise what the script raised: Python prints it and exits, or dies of Ctrl-C, as without us.
+
+    Only the traceback is put right when it is printed: it shows the script's frames alone.
+    """
     strip_own_frames(error)
-    sys.excepthook(type(error), error, error.__traceback__)
+    trace = error.__traceback__
+    hook = sys.excepthook
+
+    def excepthook(kind: type[BaseException], value: BaseException, _trace: TracebackType | None) -> None:
+        sys.excepthook = hook
+        hook(kind, value.with_traceback(trace), trace)
+
+    sys.excepthook = excepthook
+    raise error
 
 
-def _exit_code(end: SystemExit) -> int:
-    if end.code is None:
-        return 0
-    if isinstance(end.code, int):
-        return end.code
-    print(end.code, file=sys.stderr)
-    return 1
+def _show_no_own_frames_in_threads() -> None:
+    original = threading.excepthook
 
+    def excepthook(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            strip_own_frames(args.exc_value)
+            trace = args.exc_value.__traceback__
+            args = threading.ExceptHookArgs((args.exc_type, args.exc_value, trace, args.thread))
+        original(args)
 
-def _die_of_interrupt() -> None:
-    """Die of SIGINT, so that a shell sees what it would see of Python itself."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if os.name == "posix":
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
+    threading.excepthook = excepthook

@@ -6,14 +6,18 @@ over in one copy that nobody waits for.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
+from copy import copy
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from stepscope.observe.quiet import unseen
 from stepscope.record.look import Corner, Summary
 from stepscope.record.numbers import Number, to_number
 
@@ -32,6 +36,7 @@ _PLAIN = (Tensor, nn.Parameter, nn.Buffer)
 class Fetch:
     """Numbers on their way from a device: :meth:`ready` says whether reading would wait."""
 
+    @unseen
     def __init__(self, tensors: list[Tensor]) -> None:
         """Start bringing 0-dimensional ``tensors`` (of one device) over."""
         self._values: list[float] | None = None
@@ -52,6 +57,7 @@ class Fetch:
         """Whether the numbers are here."""
         return self._event is None or bool(self._event.query())
 
+    @unseen
     def values(self) -> list[float]:
         """The numbers; waits where they are still on their way."""
         if self._values is None:
@@ -68,7 +74,22 @@ def looks_plain(tensor: Any) -> bool:
         and tensor.layout is torch.strided
         and tensor.device.type != "meta"
         and not tensor.is_quantized
+        and not tensor.is_nested
+        and not in_transform()
     )
+
+
+def in_transform() -> bool:
+    """Whether torch.func is transforming code (vmap, grad): no tensor has plain values in there."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def shape_of(tensor: Tensor) -> list[int]:
+    """The shape; -1 for each size that is not one number, empty where the tensor tells none."""
+    try:
+        return [size if type(size) is int else -1 for size in tensor.shape]
+    except RuntimeError:  # nested tensors and parameters that are not initialised have no shape
+        return []
 
 
 def thinned(tensor: Tensor) -> Tensor:
@@ -76,6 +97,8 @@ def thinned(tensor: Tensor) -> Tensor:
     if tensor.numel() <= MOST_ELEMENTS or not tensor.is_contiguous():
         return tensor
     step = -(-tensor.numel() // MOST_ELEMENTS)
+    while tensor.dim() and math.gcd(step, tensor.shape[-1]) > 1:
+        step += 1  # else every row would give the same few columns
     return tensor.view(-1)[::step]
 
 
@@ -99,15 +122,15 @@ def corner_of(tensor: Tensor) -> Tensor:
 class Reading:
     """A tensor being measured; :meth:`summary` is called once its numbers are here."""
 
-    __slots__ = ("_corner_shape", "_fetch", "_head", "_sampled", "_tensors", "name")
+    __slots__ = ("_corner_shape", "_count", "_fetch", "_head", "_sampled", "_tensors", "name")
 
     def __init__(self, tensor: Any, name: str = "") -> None:
         """Measure ``tensor`` now, on its device."""
         self.name = name
-        self._head = (list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        self._head = (shape_of(tensor), str(tensor.dtype).removeprefix("torch."))
         self._tensors: list[Tensor] = []
         self._fetch: Fetch | None = None
-        self._sampled = 0
+        self._sampled = self._count = 0
         self._corner_shape: list[int] | None = None
         if looks_plain(tensor) and tensor.numel():
             self._measure(tensor.detach())
@@ -118,19 +141,33 @@ class Reading:
             self._sampled = part.numel()
         real = _as_real(part)
         low, high = torch.aminmax(real)
-        std, mean = torch.std_mean(real, correction=0)
-        zeros = 1.0 - torch.count_nonzero(real) / real.numel()
-        numbers = [low, high, mean, std, zeros]
+        mean, std = _mean_and_std(real)
+        self._count = real.numel()
+        non_finite = None
         on_host = tensor.device.type == "cpu"
-        if not on_host or not _finite(mean) or not _finite(std):
-            numbers.append((~torch.isfinite(_as_real(tensor))).sum())
+        if not on_host or self._sampled or not _finite(mean) or not _finite(std):
+            non_finite = (~torch.isfinite(tensor)).sum()
+            if on_host and not int(non_finite):
+                mean, std = _mean_and_std(real.double())  # the sum of large floats may overflow
+        numbers = [low, high, mean, std, torch.count_nonzero(real)]
+        if non_finite is not None:
+            numbers.append(non_finite)
         corner = _as_real(corner_of(tensor))
         self._corner_shape = list(corner.shape)
-        flat = corner.reshape(-1)
+        # A copy: what is measured now may be changed in place before the numbers are told.
+        flat = corner.clone().reshape(-1)
         if on_host:
             self._tensors = [*numbers, flat]
         else:
             self._fetch = Fetch([*numbers, *flat.unbind()])
+
+    def named(self, name: str) -> Reading:
+        """The same numbers under another name."""
+        if name == self.name:
+            return self
+        other = copy(self)
+        other.name = name
+        return other
 
     def ready(self) -> bool:
         """Whether :meth:`summary` would return without waiting."""
@@ -147,7 +184,7 @@ class Reading:
         else:
             numbers = [float(t) for t in self._tensors[:-1]]
             corner = self._tensors[-1].tolist()
-        low, high, mean, std, zeros = (to_number(value) for value in numbers[:5])
+        low, high, mean, std = (to_number(value) for value in numbers[:4])
         return Summary(
             shape=shape,
             dtype=dtype,
@@ -156,11 +193,17 @@ class Reading:
             high=high,
             mean=mean,
             std=std,
-            zeros=zeros,
+            zeros=1.0 - numbers[4] / self._count,
             non_finite=int(numbers[5]) if len(numbers) > 5 else 0,
             corner=_nest([to_number(value) for value in corner], self._corner_shape),
             sampled=self._sampled,
         )
+
+
+def _mean_and_std(real: Tensor) -> tuple[Tensor, Tensor]:
+    mean = real.mean()
+    # Two vectorised passes: as exact as torch.std, and several times as fast.
+    return mean, torch.linalg.vector_norm(real - mean) / real.numel() ** 0.5
 
 
 def _finite(value: Tensor) -> bool:
@@ -184,11 +227,11 @@ class Gauge:
 
     def read(self, tensor: Any, name: str = "") -> Reading:
         """Measure ``tensor``, or return the reading of it that is still true."""
-        if type(tensor) not in _PLAIN or tensor.is_inference():
+        if not isinstance(tensor, Tensor) or type(tensor) not in _PLAIN or tensor.is_inference():
             return Reading(tensor, name)
         known = self._seen.get(id(tensor))
         if known is not None and known[0]() is tensor and known[1] == tensor._version:
-            return known[2]
+            return known[2].named(name)
         reading = Reading(tensor, name)
         self._seen[id(tensor)] = (weakref.ref(tensor), tensor._version, reading)
         return reading
@@ -214,9 +257,10 @@ def tensors_in(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str
 def first_tensors(*values: Any, **named: Any) -> list[tuple[str, Tensor]]:
     """The first few tensors of a call's arguments or results."""
     found: list[tuple[str, Tensor]] = []
-    for name, value in [*(("", v) for v in values), *named.items()]:
-        for item in tensors_in(value, name):
-            found.append(item)
-            if len(found) == MOST_TENSORS:
-                return found
+    with suppress(Exception):  # a container of the user's may raise; that is no failure of ours
+        for name, value in [*(("", v) for v in values), *named.items()]:
+            for item in tensors_in(value, name):
+                found.append(item)
+                if len(found) == MOST_TENSORS:
+                    return found
     return found

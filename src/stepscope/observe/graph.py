@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from stepscope.observe.gauge import looks_plain
 from stepscope.record.look import GraphLook, GraphNode
 from stepscope.record.numbers import to_number
 
@@ -37,7 +38,11 @@ LOSS_NODES = {
     "SoftMarginLossBackward0": "soft_margin_loss",
     "MultiMarginLossBackward0": "multi_margin_loss",
 }
-_REDUCTIONS = {0: "none", 1: "mean", 2: "sum"}
+REDUCTIONS = {0: "none", 1: "mean", 2: "sum"}
+#: Nodes and the operands that they turn round.
+_NEGATED = {("NegBackward0", 0), ("SubBackward0", 1), ("RsubBackward0", 0), ("RsubBackward1", 0)}
+#: Nodes that build and run a graph of their own in backward: what lies behind it cannot be walked.
+_OPAQUE = frozenset({"CheckpointFunctionBackward"})
 
 
 def name_of(node: Any) -> str:
@@ -67,10 +72,11 @@ class FoundLoss:
     reduction: str | None = None
 
 
-def find_losses(root: Any, known: set[int]) -> list[FoundLoss]:
-    """The loss functions nearest to ``root``; ``known`` are sequence numbers of noted losses."""
+def find_losses(roots: Sequence[Any], known: set[int]) -> list[FoundLoss]:
+    """The loss functions nearest to ``roots``; ``known`` are sequence numbers of noted losses."""
     found: list[FoundLoss] = []
-    waiting: list[tuple[Any, list[str], float]] = [(root, [], 1.0)]
+    waiting: list[tuple[Any, list[str], float]] = [(root, [], 1.0) for root in roots]
+    seen = set(roots)
     visited = 0
     while waiting and visited < LOSS_DEPTH and len(found) < 8:
         node, operations, factor = waiting.pop(0)
@@ -80,19 +86,24 @@ def find_losses(root: Any, known: set[int]) -> list[FoundLoss]:
         if function is not None or node._sequence_nr() in known:
             found.append(FoundLoss(node, function, operations, factor, _reduction(node)))
             continue
-        factor *= _scalar_factor(node, name)
-        waiting.extend((child, [*operations, name], factor) for child, _ in node.next_functions if child is not None)
+        for position, (child, _) in enumerate(node.next_functions):
+            if child is not None and child not in seen:
+                seen.add(child)
+                waiting.append((child, [*operations, name], factor * _scalar_factor(node, name, position)))
     return found
 
 
 def _reduction(node: Any) -> str | None:
-    return _REDUCTIONS.get(getattr(node, "_saved_reduction", -1))
+    return REDUCTIONS.get(getattr(node, "_saved_reduction", -1))
 
 
-def _scalar_factor(node: Any, name: str) -> float:
-    if name not in {"MulBackward0", "DivBackward0"}:
+def _scalar_factor(node: Any, name: str, position: int) -> float:
+    """By what plain number ``node`` multiplies its operand number ``position``; 1 where that is not known."""
+    if (name, position) in _NEGATED:
+        return -1.0
+    if name not in {"MulBackward0", "DivBackward0"} or (name == "DivBackward0" and position == 1):
         return 1.0
-    other = saved(node, "other")
+    other = saved(node, "self" if position == 1 else "other")
     if not isinstance(other, Tensor) or other.dim() or other.requires_grad or other.device.type != "cpu":
         return 1.0
     value = float(other)
@@ -130,15 +141,16 @@ class Span:
     parent: int
 
 
-def fold(root: Any, spans: list[Span], round_: int) -> tuple[GraphLook, list[Tensor]]:
-    """Fold the graph behind ``root`` to module calls; also return the leaves it reaches."""
+def fold(roots: Sequence[Any], spans: list[Span], round_: int) -> tuple[GraphLook, list[Tensor]]:
+    """Fold the graph behind ``roots`` to module calls; also return the leaves it reaches."""
     starts = [span.start for span in spans]
     nodes: dict[int, list[str]] = {}
     edges: set[tuple[int, int]] = set()
     leaves: list[Tensor] = []
     owner: dict[Any, int] = {}
     count = 0
-    for node in _walk([root]):
+    hidden = False
+    for node in _walk(roots):
         count += 1
         variable = getattr(node, "variable", None)
         if isinstance(variable, Tensor):
@@ -147,7 +159,9 @@ def fold(root: Any, spans: list[Span], round_: int) -> tuple[GraphLook, list[Ten
         mine = owner.get(node)
         if mine is None:
             mine = owner[node] = _layer_of(node._sequence_nr(), starts, spans)
-        nodes.setdefault(mine, []).append(name_of(node))
+        name = name_of(node)
+        hidden = hidden or name in _OPAQUE
+        nodes.setdefault(mine, []).append(name)
         for child, _ in node.next_functions:
             if child is None or hasattr(child, "variable"):
                 continue
@@ -162,7 +176,7 @@ def fold(root: Any, spans: list[Span], round_: int) -> tuple[GraphLook, list[Ten
         operations=count,
         nodes=[GraphNode(layer, names) for layer, names in nodes.items()],
         edges=sorted((place[a], place[b]) for a, b in edges if a in place and b in place),
-        complete=count < MOST_NODES,
+        complete=count < MOST_NODES and not hidden,
     )
     return look, leaves
 
@@ -185,7 +199,7 @@ class Answers:
 
 def answers(function: str, prediction: Any, target: Any, ignore_index: int = -100) -> Answers | None:
     """Compare a prediction with its targets, where the loss function tells how."""
-    if not isinstance(prediction, Tensor) or not isinstance(target, Tensor):
+    if not looks_plain(prediction) or not looks_plain(target):
         return None
     prediction, target = prediction.detach(), target.detach()
     if function in {"cross_entropy", "nll_loss"}:

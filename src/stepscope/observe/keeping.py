@@ -12,8 +12,9 @@ from stepscope.observe.gauge import looks_plain
 if TYPE_CHECKING:
     import numpy as np
 
-#: Values kept of one tensor, and of one look in all.
+#: Values kept of one tensor, of one weight row and its input, and of one look in all.
 MOST_OF_ONE = 1024
+MOST_OF_A_ROW = 8192
 MOST_OF_ALL = 65_536
 _FEW = 64
 
@@ -26,23 +27,34 @@ class Kept:
         self._pieces: dict[str, Tensor] = {}
         self._count = 0
 
-    def sample(self, key: str, tensor: Any) -> None:
+    def sample(self, key: str, tensor: Any, most: int = MOST_OF_ONE) -> None:
         """Keep the first sample (index 0 of the first dimension) of ``tensor``, flattened."""
         if not isinstance(tensor, Tensor) or not looks_plain(tensor) or not tensor.numel():
             return
         first = tensor.detach()
-        self.keep(key, first[0] if first.dim() > 1 else first)
+        self.keep(key, first[0] if first.dim() > 1 else first, most)
 
-    def keep(self, key: str, tensor: Tensor) -> None:
+    def keep(self, key: str, tensor: Tensor, most: int = MOST_OF_ONE) -> None:
         """Keep the first values of ``tensor``, flattened, as float32."""
         if key in self._pieces:
             return
-        most = MOST_OF_ONE if self._count < MOST_OF_ALL else _FEW
-        flat = tensor.detach().reshape(-1)[:most]
+        flat = tensor.detach().reshape(-1)[: most if self._count < MOST_OF_ALL else _FEW]
         if flat.is_complex():
             flat = flat.abs()
         self._pieces[key] = flat.to(torch.float32, copy=True)
         self._count += flat.numel()
+
+    def rename(self, key: str, new: str) -> None:
+        """Keep under ``new`` what was kept under ``key``."""
+        piece = self._pieces.pop(key, None)
+        if piece is not None:
+            self._pieces[new] = piece
+
+    def drop(self, key: str) -> None:
+        """Keep this no longer."""
+        piece = self._pieces.pop(key, None)
+        if piece is not None:
+            self._count -= piece.numel()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The pieces as NumPy arrays."""

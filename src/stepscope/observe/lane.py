@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from torch import Tensor
 
+from stepscope.observe.evaluating import Evaluating
 from stepscope.observe.gauge import Fetch
 from stepscope.observe.pattern import OUTER, Node, Paths
 from stepscope.observe.tally import Tally
@@ -59,6 +60,7 @@ class Lane:
         self.loss: Any = None
         self.scaled: tuple[Any, Any, float | None] | None = None
         self.judged: Answers | None = None
+        self.evaluating = Evaluating(session, self)
         self.stray = False
         self._paths = Paths()
         self._node = self._paths.root
@@ -70,6 +72,7 @@ class Lane:
         self._epoch_due = False
         self._next_note = 0  # not brief again before this many updates
         self._inner_run = 0  # regular updates in which nothing happened but the loop's own steps
+        self._slept = 0  # updates counted asleep since the loop was last followed
         self._plain_steps = True
         self._wake_at = 0  # not brief any longer after this many updates
         self._new_stretch()
@@ -196,19 +199,27 @@ class Lane:
 
     def finish_asleep(self, optimizers: list[Any]) -> None:
         """Updates ended of which only the steps were seen, and of the first perhaps the loss."""
+        known = True
         for optimizer in optimizers:
             owner = self.session.registry.known_optimizer(optimizer)
             tally = self._tallies.get(owner)
             if tally is None:
                 tally = self._tallies[owner] = Tally()
             loss, self.loss = self.loss, None
+            known = known and owner in self.session.owners_seen
             if loss is None:
                 tally.updates += 1
             elif isinstance(loss, Tensor):
                 self._device_losses.append((owner, loss))
             else:
                 tally.add(loss)
-        self._count_some(len(optimizers))
+        self._slept += len(optimizers)
+        if self._count_some(len(optimizers)) and self.session.asleep:
+            if not known:
+                self.wake()
+            elif self._slept >= self.session.plan.attend_every:
+                self._inner_run = self._slept = 0
+                self.session.rouse()
 
     def _count_some(self, updates: int) -> bool:
         """Count regular updates; False where the lane woke up with them."""
@@ -228,6 +239,7 @@ class Lane:
             self._inner_run >= LULL
             and self.updates >= self.session.plan.sparse_after
             and self._plain_steps
+            and not self.session.compiled  # compiled code guards what sleeping would exchange
             and self.session.only_lane(self)
         )
 
@@ -280,6 +292,10 @@ class Lane:
         if self.session.plan.looks_at_epoch(number, self._last_epoch_look):
             self._last_epoch_look = number
             self._epoch_due = True
+            if self.loss is None:  # nothing was backpropagated yet: this is the update that begins
+                if self.brief:
+                    self.wake()
+                self.begin()
 
     def fed_by(self, loader: str, number: int) -> None:
         """While brief: a batch of pass ``number`` of ``loader`` was fetched."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import torch
+
 from stepscope.observe.gauge import looks_plain
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ class Ledger:
 
     def before_backward(self) -> list[Cleared]:
         """Find what was cleared silently, and what is about to be added to although used."""
-        found = {"assignment": Cleared("assignment"), "zero": Cleared("zero")}
+        assigned, zeroed = Cleared("assignment"), Cleared("zero")
+        used: list[tuple[ParameterEntry, Tensor]] = []
         for entry, parameter in self._registry.entries():
             gradient = parameter.grad
             entry.before = _identity(gradient)
@@ -62,17 +65,29 @@ class Ledger:
             if entry.applied is None and not entry.filled:
                 continue
             if gradient is None:
-                found["assignment"].parameters.append(entry)
-            elif entry.applied is not None:
-                if _all_zero(gradient):
-                    found["zero"].parameters.append(entry)
-                else:
-                    entry.stale = True
-                    continue
-            else:
-                continue
-            entry.applied, entry.filled = None, False
-        return [cleared for cleared in found.values() if cleared.parameters]
+                assigned.parameters.append(entry)
+            elif entry.applied is not None or not entry.owners:  # nothing tells when those nobody owns are used
+                used.append((entry, gradient))
+        zeroed.parameters = self._zeroed(used)
+        found = [cleared for cleared in (assigned, zeroed) if cleared.parameters]
+        for cleared in found:
+            for entry in cleared.parameters:
+                entry.applied, entry.filled = None, False
+        return found
+
+    def _zeroed(self, used: list[tuple[ParameterEntry, Tensor]]) -> list[ParameterEntry]:
+        """Those of ``used`` whose gradient was set to zero; of the others, an applied one is stale."""
+        zero = _all_zero([gradient for _, gradient in used])
+        uncleared = {tuple(entry.owners) for (entry, _), is_zero in zip(used, zero, strict=True) if not is_zero}
+        found = []
+        for (entry, _), is_zero in zip(used, zero, strict=True):
+            moved = entry.applied is not None and entry.before != entry.applied
+            if not is_zero:
+                entry.stale = entry.applied is not None
+            elif moved or tuple(entry.owners) not in uncleared:
+                # Otherwise it is untouched and others of its optimizer are not zero: so was it from the start.
+                found.append(entry)
+        return found
 
     def after_backward(self) -> Filled:
         """Find whose gradients the backward filled."""
@@ -130,10 +145,18 @@ class Ledger:
         return [owner for owner in owners if owner not in waiting]
 
 
-def _all_zero(gradient: Tensor) -> bool:
+def _all_zero(gradients: list[Tensor]) -> list[bool]:
     # Read by value: ``grad.data.zero_()`` leaves no trace in the version counter.
+    any_left = [_any_left(gradient) for gradient in gradients]
+    if not any_left:
+        return []
+    at = any_left[0].device
+    return [not left for left in torch.stack([flag.to(at) for flag in any_left]).tolist()]  # all at once: one wait
+
+
+def _any_left(gradient: Tensor) -> Tensor:
     if gradient.is_sparse:
         gradient = gradient.coalesce().values()
     if not looks_plain(gradient):
-        return False
-    return not bool(gradient.detach().any())
+        return torch.ones((), dtype=torch.bool)
+    return gradient.detach().any()

@@ -6,25 +6,27 @@ the numbers of a :class:`~stepscope.record.look.Look` once they are here.
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.loss import _Loss
 
 from stepscope.observe import graph
 from stepscope.observe.frames import user_line
 from stepscope.observe.gauge import Gauge, Reading, first_tensors, looks_plain
-from stepscope.observe.keeping import Kept
-from stepscope.observe.operations import Operations
+from stepscope.observe.keeping import MOST_OF_A_ROW, MOST_OF_ONE, Kept
+from stepscope.observe.operations import Operations, changes_nothing
 from stepscope.observe.quiet import Quietly
 from stepscope.observe.stepping import StepLook
 from stepscope.record.look import GraphLook, LayerLook, Look, LossLook, Summary, value_key
-from stepscope.record.numbers import Number, to_number
+from stepscope.record.numbers import Number, Options, to_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from stepscope.observe.registry import Registry
     from stepscope.record.look import SourceLine
@@ -33,6 +35,21 @@ if TYPE_CHECKING:
 MOST_LAYERS = 2000
 #: Rounds of one update that are looked into layer by layer.
 MOST_ROUNDS = 4
+#: Calls of loss functions of one round that are noted.
+MOST_LOSSES = 64
+#: What the arguments of torch's loss functions behind input and target are called, and their defaults.
+_SETTINGS = {
+    "cross_entropy": ("weight", "reduction", "ignore_index", "label_smoothing"),
+    "nll_loss": ("weight", "reduction", "ignore_index"),
+    "mse_loss": ("reduction",),
+    "l1_loss": ("reduction",),
+    "smooth_l1_loss": ("reduction", "beta"),
+    "huber_loss": ("reduction", "delta"),
+    "binary_cross_entropy": ("weight", "reduction"),
+    "binary_cross_entropy_with_logits": ("weight", "pos_weight", "reduction"),
+    "kl_div": ("reduction",),
+}
+_DEFAULTS = {"ignore_index": -100, "label_smoothing": 0.0, "beta": 1.0, "delta": 1.0}
 
 
 @dataclass
@@ -49,6 +66,7 @@ class _Call:
     options: str
     place: tuple[str | None, int]
     parameters: list[str]
+    criterion: bool
     inputs: list[Reading]
     outputs: list[Reading] = field(default_factory=list)
     gradient: Reading | None = None
@@ -63,6 +81,9 @@ class _LossCall:
     function: str
     number: int
     place: tuple[str | None, int]
+    reduction: str | None
+    options: Options
+    result: Reading | None
     prediction: Reading | None
     target: Reading | None
     answers: graph.Answers | None
@@ -78,6 +99,7 @@ class Looking:
         self.kept = Kept()
         self.step = StepLook(registry, cells, self.kept)
         self.done = False
+        self.failed: Exception | None = None
         self._gauge = Gauge()
         self._round = 0
         self._calls: list[_Call] = []
@@ -86,6 +108,7 @@ class Looking:
         self._paths: dict[int, str] = {}
         self._model = ""
         self._batch: list[Reading] = []
+        self._hooks: list[Any] = []
         self._loss_calls: list[_LossCall] = []
         self._losses: list[tuple[LossLook, _LossCall | None, Reading | None, Reading | None]] = []
         self._graphs: list[GraphLook] = []
@@ -99,7 +122,7 @@ class Looking:
         """Run a module that user code called, noting the operations inside."""
         if self._round >= MOST_ROUNDS:
             return call(module, *args, **kwargs)
-        with self.quietly:
+        with self._safely():
             self._model = model
             self._paths = {id(m): path for path, m in module.named_modules()}
             self._open = []
@@ -108,7 +131,7 @@ class Looking:
                 self._batch = [self._gauge.read(t, name) for name, t in first_tensors(*args, **kwargs)]
                 for number, (_, tensor) in enumerate(first_tensors(*args, **kwargs)):
                     self.kept.sample(value_key("batch", number), tensor)
-        with Operations(self._lines):
+        with Operations(self._lines) if changes_nothing(module) else nullcontext():
             return self.call_layer(call, module, args, kwargs)
 
     def call_layer(
@@ -118,8 +141,11 @@ class Looking:
         if len(self._calls) >= MOST_LAYERS or self._round >= MOST_ROUNDS:
             self._left_out += 1
             return call(module, *args, **kwargs)
-        with self.quietly:
+        layer = None
+        with self._safely():
             layer = self._enter(module, args, kwargs)
+        if layer is None:
+            return call(module, *args, **kwargs)
         layer.start = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
         self._open.append(layer.index)
         try:
@@ -127,9 +153,18 @@ class Looking:
         finally:
             layer.end = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
             del self._open[self._open.index(layer.index) :]
-        with self.quietly:
+        with self._safely():
             self._leave(layer, result)
         return result
+
+    @contextmanager
+    def _safely(self) -> Iterator[None]:
+        """Around what is ours: a failure of it ends the look, and never reaches the training."""
+        with self.quietly:
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001
+                self.failed = self.failed or error
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
         entries = (self._registry.entry(p) for p in module.parameters(recurse=False))
@@ -144,12 +179,15 @@ class Looking:
             options=_options(module),
             place=user_line(4),
             parameters=[entry.name for entry in entries if entry is not None],
+            criterion=isinstance(module, _Loss),
             inputs=[],
         )
         tensors = first_tensors(*args, **kwargs)
         layer.inputs = [self._gauge.read(tensor, name) for name, tensor in tensors]
         if layer.parameters and tensors:
-            self.kept.sample(value_key("input", layer.index), tensors[0][1])
+            # The whole input of a linear layer: its followed sum is worked out on screen.
+            most = MOST_OF_A_ROW if isinstance(module, nn.Linear) else MOST_OF_ONE
+            self.kept.sample(value_key("input", layer.index), tensors[0][1], most)
         self._calls.append(layer)
         return layer
 
@@ -162,7 +200,7 @@ class Looking:
         self.kept.sample(value_key("output", layer.index), first)
         if first.requires_grad and first.grad_fn is not None and looks_plain(first):
             torch._C._set_grad_enabled(True)
-            first.register_hook(partial(self._gradient_came, layer))
+            self._hooks.append(first.register_hook(partial(self._gradient_came, layer)))
             torch._C._set_grad_enabled(False)
 
     def _gradient_came(self, layer: _Call, gradient: Tensor) -> None:
@@ -170,38 +208,49 @@ class Looking:
             return
         quietly = Quietly()  # this may be a thread of the engine
         with quietly:
-            layer.gradient = Reading(gradient)
-            self.kept.sample(value_key("gradient", layer.index), gradient)
+            try:
+                layer.gradient = Reading(gradient)
+                self.kept.sample(value_key("gradient", layer.index), gradient)
+            except Exception as error:  # noqa: BLE001  # ours, and never the training's
+                self.failed = self.failed or error
 
     # Loss.
 
-    def loss_called(self, function: str, result: Any, prediction: Any, target: Any, answers: Any) -> None:
-        """A loss function of torch returned ``result``."""
+    def loss_called(
+        self, function: str, result: Any, prediction: Any, target: Any, answers: Any, settings: tuple[Any, ...]
+    ) -> None:
+        """A loss function of torch returned ``result``; ``settings`` are its further arguments."""
         node = getattr(result, "grad_fn", None)
-        if node is None or self._round >= MOST_ROUNDS:
+        if node is None or self._round >= MOST_ROUNDS or len(self._loss_calls) >= MOST_LOSSES:
             return
+        number = node._sequence_nr()
+        named = dict(zip(_SETTINGS.get(function, ()), settings, strict=False))
         self._loss_calls.append(
             _LossCall(
                 function=function,
-                number=node._sequence_nr(),
+                number=number,
                 place=user_line(4),
+                reduction=graph.REDUCTIONS.get(named.pop("reduction", -1)),
+                options=_loss_options(named),
+                result=self._gauge.read(result, "loss") if result.numel() == 1 else None,
                 prediction=self._gauge.read(prediction, "prediction") if isinstance(prediction, Tensor) else None,
                 target=self._gauge.read(target, "target") if isinstance(target, Tensor) else None,
                 answers=answers,
             )
         )
-        self.kept.sample(value_key("prediction", self._round), prediction)
-        self.kept.sample(value_key("target", self._round), target)
+        # Which of several calls is the loss is known at backward.
+        self.kept.sample(value_key("prediction", f"call-{number}"), prediction)
+        self.kept.sample(value_key("target", f"call-{number}"), target)
 
-    def before_backward(self, roots: list[Tensor], value: Number | None) -> None:
-        """Read the loss and the graph behind ``roots``."""
+    def before_backward(self, roots: list[Tensor], value: Number | None, scale: float | None = None) -> None:
+        """Read the loss (without its loss ``scale``) and the graph behind ``roots``."""
         if self._round >= MOST_ROUNDS:
             return
-        root = next((t.grad_fn for t in roots if t.grad_fn is not None), None)
-        if root is not None:
-            self._read_losses(root, value)
+        nodes = list(dict.fromkeys(t.grad_fn for t in roots if t.grad_fn is not None))
+        if nodes:
+            self._read_losses(nodes, value, scale)
             spans = [graph.Span(c.start, c.end, c.parent) for c in self._calls]
-            look, leaves = graph.fold(root, spans, self._round)
+            look, leaves = graph.fold(nodes, spans, self._round)
             names = [e.name for leaf in leaves if (e := self._registry.entry(leaf)) is not None]
             self._graphs.append(
                 GraphLook(
@@ -213,18 +262,26 @@ class Looking:
                     complete=look.complete,
                 )
             )
+        for call in self._loss_calls:
+            for kind in ("prediction", "target"):
+                self.kept.drop(value_key(kind, f"call-{call.number}"))
         self._loss_calls.clear()
         self._round += 1
 
-    def _read_losses(self, root: Any, value: Number | None) -> None:
+    def _read_losses(self, nodes: list[Any], value: Number | None, scale: float | None) -> None:
         calls = {call.number: call for call in self._loss_calls}
-        found = graph.find_losses(root, set(calls))
+        if scale is not None:  # step over the multiplication by it
+            nodes = [child for node in nodes for child, _ in node.next_functions if child is not None]
+        found = graph.find_losses(nodes, set(calls))
         if not found:
-            look = LossLook(round=self._round, value=value, operations=[graph.name_of(root)])
+            look = LossLook(round=self._round, value=value, operations=[graph.name_of(node) for node in nodes])
             self._losses.append((look, None, None, None))
-        for loss in found:
+        for position, loss in enumerate(found):
             call = calls.get(loss.node._sequence_nr())
             prediction = target = None
+            if position == 0 and call is not None:
+                for kind in ("prediction", "target"):
+                    self.kept.rename(value_key(kind, f"call-{call.number}"), value_key(kind, self._round))
             if call is None:
                 prediction = _reading(graph.saved(loss.node, "self"), "prediction")
                 target = _reading(graph.saved(loss.node, "target"), "target")
@@ -234,7 +291,8 @@ class Looking:
                 function=call.function if call else loss.function,
                 file=call.place[0] if call else None,
                 line=call.place[1] if call else 0,
-                reduction=loss.reduction,
+                reduction=(call.reduction if call else None) or loss.reduction,
+                options=call.options if call else {},
                 factor=to_number(loss.factor),
                 operations=loss.operations,
             )
@@ -247,8 +305,15 @@ class Looking:
 
     # The whole.
 
+    def release(self) -> None:
+        """Let go of the user's graph: it may live on, and must not keep this look alive."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
     def build(self) -> Look:
         """The look, in numbers."""
+        self.release()
         return Look(
             rounds=self._round,
             batch=[reading.summary() for reading in self._batch],
@@ -261,6 +326,17 @@ class Looking:
             lines=list(self._lines.values()),
             seconds=self.quietly.seconds,
         )
+
+
+def _loss_options(named: dict[str, Any]) -> Options:
+    """Those settings of a loss function that are not its default; of tensors only that they were given."""
+    options: Options = {}
+    for name, value in named.items():
+        if isinstance(value, Tensor):
+            options[name] = True
+        elif isinstance(value, (int, float)) and value != _DEFAULTS.get(name):
+            options[name] = value
+    return options
 
 
 def _options(module: nn.Module) -> str:
@@ -291,6 +367,7 @@ def _layer(call: _Call) -> LayerLook:
         file=call.place[0],
         line=call.place[1],
         parameters=call.parameters,
+        criterion=call.criterion,
         inputs=[reading.summary() for reading in call.inputs],
         outputs=[reading.summary() for reading in call.outputs],
         gradient=_summary(call.gradient),
@@ -308,6 +385,8 @@ def _loss(look: LossLook, call: _LossCall | None, prediction: Reading | None, ta
         reduction=look.reduction,
         factor=look.factor,
         operations=look.operations,
+        options=look.options,
+        result=call.result.summary().mean if call and call.result else None,
         prediction=_summary(call.prediction if call else prediction),
         target=_summary(call.target if call else target),
         right=int(answers.right) if answers else 0,

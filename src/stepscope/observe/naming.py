@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from inspect import CO_OPTIMIZED
 from typing import TYPE_CHECKING, Any
 
 from stepscope.observe.frames import user_frames
@@ -10,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MOST_NAMES = 2000
+#: Before Python 3.13 a function's frame keeps the snapshot of its variables that is asked for, and every tensor in it.
+_SNAPSHOTS = sys.version_info < (3, 13)
+#: References to a snapshot of local variables that only its frame and we hold: the frame's, ours, the call's.
+_OURS = 3
 
 
 def name_in_script(thing: Any, fallback: str) -> str:
@@ -20,6 +26,8 @@ def name_in_script(thing: Any, fallback: str) -> str:
         if found is None and "self" in names:
             found = _holder(getattr(names["self"], "__dict__", {}), thing)
             found = found or _holder(getattr(names["self"], "_modules", {}), thing)
+        if _SNAPSHOTS and frame.f_code.co_flags & CO_OPTIMIZED and sys.getrefcount(names) <= _OURS:
+            names.clear()
         if found is not None:
             return found
     return fallback

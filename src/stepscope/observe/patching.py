@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,24 @@ _MISSING = object()
 
 #: Every wrapper carries this attribute, so that a test can prove that none is left.
 MARK = "__stepscope__"
+#: Where torch.compile looks for what a function stands for: it compiles that, and sees nothing of
+#: ours. (Of methods it would lose ``self``: their wrappers ask ``is_compiling`` instead.)
+_COMPILED_AS = "_torchdynamo_inline"
+
+
+#: Code of wrappers as they run, by the code they were written as.
+wrapper_codes: dict[CodeType, CodeType] = {}
+
+
+def _hide_from_warnings(wrapper: FunctionType) -> None:
+    """Have a warning of torch that names its caller's line name the user's, not the wrapper's.
+
+    ``warnings`` passes over frames of the import system, which it knows by their file's name.
+    """
+    code = wrapper.__code__
+    if code not in wrapper_codes:
+        wrapper_codes[code] = code.replace(co_filename=f"{code.co_filename} (as importlib._bootstrap)")
+    wrapper.__code__ = wrapper_codes[code]
 
 
 @dataclass
@@ -67,6 +86,10 @@ class Patches:
                 return
         wrapper = make(original)
         setattr(wrapper, MARK, True)
+        if isinstance(wrapper, FunctionType):
+            _hide_from_warnings(wrapper)
+        if isinstance(original, FunctionType) and isinstance(owner, ModuleType):
+            setattr(wrapper, _COMPILED_AS, original)
         with self._lock:
             patch = _Patch(owner, name, original, wrapper, inherited)
             self._patches.append(patch)
@@ -91,7 +114,7 @@ class Patches:
         """Replace again what :meth:`lift` put back, unless somebody else has replaced it since."""
         with self._lock:
             for patch in reversed(self._lifted):
-                if patch.inherited or patch.current is patch.original:
+                if patch.current is (_MISSING if patch.inherited else patch.original):
                     patch.put()
             self._lifted.clear()
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from stepscope.record.events import AnyEvent
 
 # The kinds of step along a path; the id of the object is added to them.
-BATCH, CLEAR, BACKWARD, GRAD, CLIP, STEP, SCALER, SCHEDULE, MODE, QUIET, START, END = (
-    number << 56 for number in range(1, 13)
+BATCH, CLEAR, BACKWARD, GRAD, CLIP, STEP, SCALER, SCHEDULE, MODE, QUIET, START, END, MADE = (
+    number << 56 for number in range(1, 14)
 )
 #: From here on: what happens around the loop (evaluations, epochs), not in every update.
 OUTER = MODE

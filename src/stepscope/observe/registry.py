@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from stepscope.observe.gauge import shape_of
 from stepscope.observe.naming import name_in_script
 from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
@@ -25,16 +27,17 @@ class ParameterEntry:
 
     ``before`` is the gradient's identity when backward began, ``applied`` its identity right
     after a step used it (None: not used since it was last cleared), ``filled`` whether a
-    backward filled it since then.
+    backward filled it since then. ``lane`` is the thread that trains it.
     """
 
-    __slots__ = ("applied", "before", "filled", "id", "name", "named", "owners", "ref", "stale")
+    __slots__ = ("applied", "before", "filled", "id", "lane", "name", "named", "owners", "ref", "stale")
 
     def __init__(self, id_: str, name: str, parameter: Tensor) -> None:
         """Begin with a parameter of which no gradient has been seen."""
         self.id = id_
         self.name = name
         self.named = False
+        self.lane = 0
         self.ref = weakref.ref(parameter)
         self.owners: list[str] = []
         self.before: tuple[int, int] | None = None
@@ -47,7 +50,7 @@ class ParameterEntry:
         return ev.ParameterInfo(
             id=self.id,
             name=self.name,
-            shape=list(parameter.shape),
+            shape=shape_of(parameter),
             dtype=str(parameter.dtype).removeprefix("torch."),
             device=str(parameter.device),
             requires_grad=parameter.requires_grad,
@@ -77,7 +80,7 @@ class _Ids:
 class Registry:
     """The models, parameters, optimizers, schedulers and loaders seen so far."""
 
-    def __init__(self, note: Callable[..., None]) -> None:
+    def __init__(self, note: Callable[..., object]) -> None:
         """Introduce each new object through ``note(event_class, **fields)``."""
         self._note = note
         self._models = _Ids("m")
@@ -86,13 +89,23 @@ class Registry:
         self._loaders = _Ids("l")
         self._parameters: dict[int, ParameterEntry] = {}
         self._parameter_count = 0
+        self._searched = 0
         self._sizes: dict[str, int] = {}
+        #: Which lane asks; set as soon as there are several.
+        self.here: Callable[[], int] | None = None
 
     # Parameters.
 
     def entries(self) -> Iterator[tuple[ParameterEntry, Tensor]]:
-        """The parameters that are alive, in the order they were seen."""
+        """The parameters that are alive, in the order they were seen; with several threads, this one's.
+
+        The engine changes gradients without holding Python's lock: reading one that another
+        thread is training could crash.
+        """
+        here = None if self.here is None else self.here()
         for entry in list(self._parameters.values()):
+            if here is not None and entry.lane != here:
+                continue
             parameter = entry.ref()
             if parameter is not None:
                 yield entry, parameter
@@ -110,12 +123,22 @@ class Registry:
             id_ = f"p{self._parameter_count}"
             entry = ParameterEntry(id_, name or id_, parameter)
             entry.named = bool(name)
+            entry.lane = 0 if self.here is None else self.here()
             key = id(parameter)
             self._parameters[key] = entry
             weakref.finalize(parameter, self._drop, key, entry).atexit = False
         elif name and not entry.named:
             entry.name, entry.named = name, True
         return entry
+
+    def claim(self, parameters: Iterable[Tensor]) -> None:
+        """This thread trains ``parameters`` from here on."""
+        if self.here is not None:
+            here = self.here()
+            for parameter in parameters:
+                entry = self.entry(parameter)
+                if entry is not None:
+                    entry.lane = here
 
     def _drop(self, key: int, entry: ParameterEntry) -> None:
         if self._parameters.get(key) is entry:
@@ -179,6 +202,20 @@ class Registry:
             made=made,
         )
         return id_
+
+    def find_optimizers(self) -> bool:
+        """Look for optimizers that were made before the watch; whether one owns a parameter that is known."""
+        if self._searched == self._parameter_count:
+            return False
+        self._searched = self._parameter_count
+        made = [thing for thing in gc.get_objects() if issubclass(type(thing), Optimizer)]
+        found = False
+        for optimizer in made:
+            groups = vars(optimizer).get("param_groups", ())
+            if any(self.entry(parameter) for group in groups for parameter in group["params"]):
+                self.optimizer(optimizer)
+                found = True
+        return found
 
     def known_optimizer(self, optimizer: Optimizer) -> str:
         """The id of an optimizer that has one; empty otherwise."""

@@ -22,7 +22,8 @@ class Plan:
     regular loop is noted in full every ``note_every`` updates, ever more rarely as the run grows.
     Targets are compared with predictions in the first ``judge_first`` updates, then in one of
     ``judge_every``. After ``sparse_after`` updates most updates of a regular loop are only counted, and the loss of
-    one in ``glimpse_every`` is read (a prime, so that it does not keep step with the epochs).
+    one in ``glimpse_every`` is read (a prime, so that it does not keep step with the epochs); every ``attend_every`` of
+    them the loop is followed for a few updates, to see whether it is still the same.
     """
 
     looks: Looks = "auto"
@@ -34,6 +35,7 @@ class Plan:
     judge_every: int = 8
     sparse_after: int = 2000
     glimpse_every: int = 13
+    attend_every: int = 104
 
     def looks_at(self, update: int, previous: int) -> bool:
         """Whether update number ``update`` (from 1) is looked at, the last look being ``previous``."""
@@ -49,7 +51,7 @@ class Plan:
             return done + 1
         if isinstance(self.looks, int):
             return done + 1 if done < self.looks else sys.maxsize
-        return max(done + 1, self.first if done < self.first else math.ceil(previous * self.growth))
+        return done + 1 if done < self.first else max(done + 1, math.ceil(previous * self.growth))
 
     def next_note(self, done: int) -> int:
         """The next update after ``done`` that is noted in full although the loop is regular."""

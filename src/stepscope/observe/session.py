@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,14 +14,14 @@ from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from stepscope.observe import graph
-from stepscope.observe.evaluating import Evaluating
 from stepscope.observe.frames import user_line
-from stepscope.observe.gauge import Fetch, first_tensors, looks_plain
+from stepscope.observe.gauge import Fetch, first_tensors, in_transform, looks_plain, shape_of
 from stepscope.observe.lane import Lane, fill_tallies
 from stepscope.observe.ledger import Ledger
 from stepscope.observe.looking import Looking
 from stepscope.observe.notice import say
 from stepscope.observe.pattern import BATCH, CLEAR, CLIP, END, MODE, QUIET, SCALER, SCHEDULE, START
+from stepscope.observe.quiet import unseen
 from stepscope.observe.registry import Registry
 from stepscope.observe.sleep import Sleep
 from stepscope.record import events as ev
@@ -72,7 +73,6 @@ class Session:
         self.registry = Registry(self.note)
         self.ledger = Ledger(self.registry)
         self.assembler = Assembler()
-        self.evaluating = Evaluating(self)
         self.asleep: Sleep | None = None
         self.on_sleep: Callable[[Sleep | None], None] = _nothing_more
         self.inner: dict[str, Patches] = {}
@@ -103,6 +103,8 @@ class Session:
         with self._lock:
             lane = self.local.lane = Lane(self, len(self._lanes))
             self._lanes.append(lane)
+            if lane.number:
+                self.registry.here = lambda: self.lane().number
         lane.begin()
         return lane
 
@@ -163,7 +165,7 @@ class Session:
             at=self.now(), rank=self.rank, thread=lane.number, file=file, line=line, within=lane.within, **fields
         )
         self.put(event)
-        return event
+        return event  # type: ignore[no-any-return]
 
     def note_aside(self, kind: type[ev.Event], **fields: Any) -> None:
         """Note something that is no part of the loop's path."""
@@ -183,6 +185,7 @@ class Session:
             self._outbox.append(deferred or event)
             self.assembler.feed(event)
 
+    @unseen
     def flush(self, *, wait: bool = False) -> None:
         """Write what is ready, in order."""
         with self._lock:
@@ -204,7 +207,7 @@ class Session:
         self.settle_manual(lane)
         known = self.registry.loader(loader)
         number = self._passes[known] = self._passes.get(known, 0) + 1
-        self.evaluating.pass_started(known, number)
+        lane.evaluating.pass_started(known, number)
         lane.pass_started(number)
         if lane.brief and lane.goes_on(START | id(loader)):
             return
@@ -217,7 +220,7 @@ class Session:
         self.settle_manual(lane)
         known = self.registry.loader(loader)
         number = self._passes.get(known, 1)
-        self.evaluating.pass_ended(known)
+        lane.evaluating.pass_ended(known)
         if lane.brief and lane.goes_on(END | id(loader)):
             return
         event = self.note(ev.PassEnded, loader=known, number=number, batches=batches)
@@ -228,11 +231,11 @@ class Session:
         lane = self.lane()
         self.settle_manual(lane)
         known = self.registry.loader(loader)
-        self.evaluating.fetched(known)
+        lane.evaluating.fetched(known)
         if lane.brief and lane.goes_on(BATCH | id(loader)):
             lane.fed_by(known, self._passes.get(known, 1))
             return
-        if self.evaluating.passes_over(known):
+        if lane.evaluating.passes_over(known):
             return
         event = self.note(ev.BatchFetched, loader=known, index=index, tensors=shapes_of(batch))
         lane.learn(BATCH | id(loader), event)
@@ -246,11 +249,13 @@ class Session:
         event = self.note(ev.GradientsCleared, by=by, owners=owners, parameters=count, model=model)
         lane.learn(CLEAR | id(key), event)
 
-    def clipped(self, by: str, parameters: list[Tensor], limit: float, total_norm: Any) -> None:
-        """Gradients were clipped."""
+    @unseen
+    def clipped(self, by: str, find: Callable[[], list[Tensor]], limit: float, total_norm: Any) -> None:
+        """Gradients were clipped; ``find`` lists the parameters they belong to."""
         lane = self.lane()
         if lane.brief and lane.goes_on(CLIP):
             return
+        parameters = find()
         entries = [self.registry.entry(p) for p in parameters]
         owners = list(dict.fromkeys(owner for e in entries if e is not None for owner in e.owners))
         norm = float(total_norm) if isinstance(total_norm, Tensor) and total_norm.device.type == "cpu" else None
@@ -305,34 +310,43 @@ class Session:
 
     # Forward.
 
+    @unseen
     def model_called(self, module: Any, *, grad: bool, failed: bool, args: Any, kwargs: Any, result: Any) -> None:
         """User code called a module."""
+        criterion = isinstance(module, _Loss)
+        if not criterion:
+            self.lane().evaluating.model_called(grad=grad)  # before the call is noted: it may end an evaluation
         self.note(
             ev.ModelCalled,
             model=self.registry.model(module),
             grad=grad,
             training=bool(module.training),
             mixed=_mixed(module),
-            criterion=isinstance(module, _Loss),
+            criterion=criterion,
             failed=failed,
             inputs=shapes_of((args, kwargs)),
             outputs=shapes_of(result),
         )
 
-    def loss_called(self, function: str, result: Tensor, prediction: Any, target: Any, ignore_index: int) -> None:
-        """A loss function of torch returned ``result``."""
+    @unseen
+    def loss_called(
+        self, function: str, result: Tensor, prediction: Any, target: Any, ignore_index: int, settings: tuple[Any, ...]
+    ) -> None:
+        """A loss function of torch returned ``result``; ``settings`` are its further arguments."""
         lane = self.lane()
         if lane.backwards:
             return  # recomputed by checkpointing
         if not result.requires_grad:
-            self.evaluating.loss_called(lane, function, result, prediction, target, ignore_index)
+            if not looks_plain(result):
+                return  # it has no value yet, or none that is one number
+            lane.evaluating.loss_called(lane, function, result, prediction, target, ignore_index)
             return
         if lane.brief and not self.plan.judges(lane.updates + 1):
             return
         lane.judged = graph.answers(function, prediction, target, ignore_index)
         if lane.look is not None:
             with lane.look.quietly:
-                lane.look.loss_called(function, result, prediction, target, lane.judged)
+                lane.look.loss_called(function, result, prediction, target, lane.judged, settings)
         if not lane.brief:
             self.settle_manual(lane)
             self.note_number(ev.LossComputed, number_of([result]), function=function, grad=True)
@@ -418,9 +432,14 @@ class Session:
 
     # The end.
 
+    @unseen
     def end(self, reason: Any, message: str = "") -> None:
         """Write everything that is left."""
+        asleep, self.asleep = self.asleep, None
+        if asleep is not None:
+            asleep.catch_up(again=False)  # the seams are out already: only count what they saw
         for lane in self._lanes:
+            lane.evaluating.end()
             lane.tell()
             lane.brief = False
             look = lane.look
@@ -428,7 +447,7 @@ class Session:
                 self.settle_manual(lane)
             elif look is not None and look.saw_forward and not self.assembler.updates:
                 self.put_look(lane, look, unfinished=True)
-        self.evaluating.close()
+        self.assembler.finish()  # a manual update that no further round has ended counts, too
         self.put(
             ev.RunEnded(
                 at=self.now(), rank=self.rank, reason=reason, message=message[:2000], updates=self.assembler.updates
@@ -439,7 +458,8 @@ class Session:
     def defect(self, part: str, error: Exception) -> None:
         """Something of ours failed: note it, say it once, never let it reach the training."""
         message = f"{type(error).__name__}: {error}"[:500]
-        self.put(ev.Defect(at=self.now(), rank=self.rank, part=part, message=message))
+        with suppress(Exception):  # it may be the noting itself that fails
+            self.put(ev.Defect(at=self.now(), rank=self.rank, part=part, message=message))
         say(f"a defect of stepscope in '{part}' ({message}); it no longer observes, your training goes on")
 
 
@@ -449,6 +469,8 @@ _SCALER_ACTIONS = {"scale": 1, "unscale": 2, "step": 3, "skip": 4, "update": 5}
 
 def number_of(tensors: list[Tensor]) -> float | Tensor | None:
     """The sum of scalar ``tensors``: a float from the CPU, a tensor still on another device."""
+    if in_transform():
+        return None
     if len(tensors) == 1 and type(tensors[0]) is Tensor and tensors[0].is_cpu and tensors[0].numel() == 1:
         return tensors[0].item()  # the usual case, on the hot path
     total: float | Tensor | None = None
@@ -494,6 +516,6 @@ def _mixed(module: Any) -> bool:
 def shapes_of(value: Any) -> list[ev.Shape]:
     """The shapes of the first few tensors in a batch or a call."""
     return [
-        ev.Shape(name, list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        ev.Shape(name, shape_of(tensor), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in first_tensors(value)
     ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from stepscope.observe.gauge import Reading, looks_plain, thinned
+from stepscope.observe.gauge import MOST_ELEMENTS, Reading, looks_plain, thinned
+from stepscope.observe.keeping import MOST_OF_A_ROW
 from stepscope.observe.registry import options_of
 from stepscope.record.look import Cell, OptimizerLook, ParameterLook, Summary, value_key
 from stepscope.record.numbers import Number, to_number
@@ -32,6 +33,10 @@ class _Parameter:
     optimizer: str | None
     group: int
     before: Reading
+    version: int
+    states: Any = None
+    late: bool = False  # the gradient may yet change inside the step: a closure, or a hook of the user's
+    moved: bool = False  # a gradient came when a step had moved the weight already
     gradient: Reading | None = None
     gradient_norm: Scalar | None = None
     after: Reading | None = None
@@ -57,21 +62,38 @@ class StepLook:
         self._cells = cells
         self._kept = kept
         self._parameters: dict[str, _Parameter] = {}
-        self.optimizers: list[OptimizerLook] = []
+        self._optimizers: list[tuple[OptimizerLook, Tensor | None]] = []
 
-    def before_step(self, optimizer: Optimizer, id_: str, *, gradients: bool = True) -> None:
-        """Measure the parameters of ``optimizer`` that are about to move."""
-        self.optimizers.append(
-            OptimizerLook(id_, type(optimizer).__name__, [options_of(group) for group in optimizer.param_groups])
-        )
+    def before_step(self, optimizer: Optimizer, id_: str, *, gradients: bool = True, closure: bool = False) -> None:
+        """Measure the parameters of ``optimizer`` that are about to move.
+
+        ``gradients``: only those that have one. ``closure``: their gradients may yet be computed, inside the step.
+        """
+        options = [options_of(group) for group in optimizer.param_groups]
+        late = closure or bool(optimizer._optimizer_step_pre_hooks)
+        # A fused step under a GradScaler divides by the scale itself, and does nothing where a gradient is not finite.
+        scale, found_inf = getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None)
+        skipped = found_inf.detach().clone() if isinstance(found_inf, Tensor) else None
+        self._optimizers.append((OptimizerLook(id_, type(optimizer).__name__, options), skipped))
         for number, group in enumerate(optimizer.param_groups):
             for parameter in group["params"]:
-                if gradients and parameter.grad is None:
+                if parameter.grad is None and gradients and not closure:
                     continue
-                measured = self._measure(parameter, id_, number)
-                if measured is not None:
-                    state = optimizer.state.get(parameter)
-                    measured.state_before = _at_cell(state, measured) if state else {}
+                measured = self._measure(parameter, id_, number, optimizer.state)
+                if measured is None:
+                    continue
+                measured.late = late
+                if parameter.grad is not None:
+                    gradient = parameter.grad.detach()
+                    self._add_gradient(measured, gradient / scale if isinstance(scale, Tensor) else gradient)
+
+    @property
+    def optimizers(self) -> list[OptimizerLook]:
+        """The optimizers that stepped, in order."""
+        return [
+            OptimizerLook(look.id, look.cls, look.groups, skipped is not None and bool(skipped.any()))
+            for look, skipped in self._optimizers
+        ]
 
     def gradients_came(self, parameters: list[Tensor], gradients: list[Tensor | None]) -> None:
         """A closure or a manual update: the gradients are known before (or without) a step."""
@@ -80,7 +102,12 @@ class StepLook:
             measured = self._parameters.get(entry.id) if entry else None
             if measured is None and entry is not None and not entry.owners:
                 measured = self._measure(parameter, None, 0)
-            if measured is not None and measured.gradient is None and gradient is not None:
+            if measured is None or gradient is None:
+                continue
+            if measured.late:
+                # A closure that is called several times (LBFGS): what counts is the gradient where the step began.
+                measured.moved = measured.moved or measured.tensor._version != measured.version
+            if measured.gradient is None or (measured.late and not measured.moved):
                 self._add_gradient(measured, gradient)
 
     def after_step(self, optimizer: Optimizer) -> None:
@@ -91,6 +118,8 @@ class StepLook:
                 measured = self._parameters.get(entry.id) if entry else None
                 if measured is None:
                     continue
+                if measured.late and not measured.moved and measured.after is None and parameter.grad is not None:
+                    self._add_gradient(measured, parameter.grad)  # as it was used
                 self._finish(measured)
                 state = optimizer.state.get(parameter)
                 if state:
@@ -112,7 +141,7 @@ class StepLook:
         """Whether parameters were measured that no step has moved yet."""
         return any(measured.after is None for measured in self._parameters.values())
 
-    def _measure(self, parameter: Tensor, optimizer: str | None, group: int) -> _Parameter | None:
+    def _measure(self, parameter: Tensor, optimizer: str | None, group: int, states: Any = None) -> _Parameter | None:
         entry = self._registry.entry(parameter)
         if entry is None or entry.id in self._parameters or not looks_plain(parameter):
             return None
@@ -124,33 +153,37 @@ class StepLook:
             optimizer=optimizer,
             group=group,
             before=Reading(weight),
+            version=parameter._version,
             shape=list(weight.shape),
         )
         self._parameters[entry.id] = measured
-        if parameter.grad is not None:
-            self._add_gradient(measured, parameter.grad)
-        elif entry.id in self._cells:
-            measured.cell = self._cells[entry.id]
-            measured.cell_before = _pick(weight, measured.cell)
+        measured.states = None if states is None else states.get(parameter)
         return measured
 
     def _add_gradient(self, measured: _Parameter, gradient: Tensor) -> None:
+        gradient = gradient.detach()
+        if gradient.layout is torch.sparse_coo and gradient.numel() <= MOST_ELEMENTS:
+            gradient = gradient.to_dense()
         if not looks_plain(gradient) or not gradient.numel():
             return
-        gradient = gradient.detach()
         measured.gradient = Reading(gradient)
         measured.gradient_norm = _norm(gradient)
+        if gradient.is_complex():
+            return  # no weight is followed: a cell is one real number
         cell = self._cells.get(measured.entry.id)
         if cell is None or cell.device != gradient.device:
             cell = self._cells[measured.entry.id] = gradient.reshape(-1).abs().argmax()
         measured.cell = cell
         measured.cell_gradient = _pick(gradient, cell)
-        if measured.cell_before is None:
-            measured.cell_before = _pick(measured.tensor.detach(), cell)
+        if measured.cell_before is not None:
+            return
+        measured.cell_before = _pick(measured.tensor.detach(), cell)
+        measured.state_before = _at_cell(measured.states, measured) if measured.states else {}
+        measured.states = None
         if len(measured.shape) >= 2 and measured.copy.numel() == measured.tensor.numel():
             rows = measured.copy.reshape(measured.shape[0], -1)
             row = rows.index_select(0, torch.div(cell, rows.shape[1], rounding_mode="floor").reshape(1))
-            self._kept.keep(value_key("row", measured.entry.id), row)
+            self._kept.keep(value_key("row", measured.entry.id), row, MOST_OF_A_ROW)
         elif len(measured.shape) == 1:
             self._kept.keep(value_key("row", measured.entry.id), measured.copy)
 
@@ -179,7 +212,7 @@ def _norm(tensor: Tensor) -> Tensor:
     real = part if part.is_floating_point() or part.is_complex() else part.to(torch.float32)
     if real.dtype in {torch.float16, torch.bfloat16}:
         real = real.float()
-    norm = torch.linalg.vector_norm(real)
+    norm: Tensor = torch.linalg.vector_norm(real)
     return norm * (tensor.numel() / max(part.numel(), 1)) ** 0.5
 
 

@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from stepscope.errors import RecordError, UsageError
 from stepscope.observe import places
@@ -20,6 +20,7 @@ from stepscope.record.store import SCHEMA, RunInfo, Writer
 from stepscope.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import ModuleType, TracebackType
 
     from stepscope.observe.seams.base import Seam
@@ -58,7 +59,8 @@ def watch(record: str | os.PathLike[str] | None = None, *, looks: Looks = "auto"
 class Watch:
     """An open watch: seams in torch, and a record that is being written."""
 
-    def __init__(self, folder: Path | None, plan: Plan, script: str | None = None, arguments: list[str] | None = None):
+    def __init__(self, folder: Path | None, plan: Plan, script: str | None = None, arguments: list[str] | None = None
+    ) -> None:
         """Prepare to watch; :meth:`start` puts the seams in."""
         self._plan = plan
         self._script = script
@@ -74,7 +76,7 @@ class Watch:
 
     # Opening.
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         """Start watching."""
         self.start()
         return self
@@ -92,7 +94,7 @@ class Watch:
         self._info = self._describe(world)
         if rank == 0:
             self._writer.write_info(self._info)
-        self._imports.when_imported("torch", self._install)
+        self._imports.when_imported("torch", self._install_safely)
 
     def _describe(self, ranks: int) -> RunInfo:
         commit, dirty = places.git_state()
@@ -114,6 +116,12 @@ class Watch:
     def _disk_failed(self, error: OSError) -> None:
         what = error.strerror or str(error)
         say(f"cannot write the record to {self.folder} ({what}); recording stops, your training goes on")
+
+    def _install_safely(self, module: ModuleType) -> None:
+        try:
+            self._install(module)
+        except Exception as error:  # noqa: BLE001  # ours: it must not reach the script's ``import torch``
+            say(f"a defect of stepscope ({type(error).__name__}: {error}); nothing is observed, your training goes on")
 
     def _install(self, module: ModuleType) -> None:
         """Put the seams in: torch has just been imported."""
@@ -176,10 +184,19 @@ class Watch:
 
     def retire_in_child(self) -> None:
         """In a forked child: observe nothing, write nothing."""
+        self._imports.close()
         for seam in self._seams:
             seam.remove()
         if self._writer is not None:
             self._writer.abandon()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Run the block as if there were no watch; what happens in it is not recorded."""
+        with contextlib.ExitStack() as stack:
+            for seam in self._seams:
+                stack.enter_context(seam.paused())
+            yield
 
     # Reading.
 
@@ -187,6 +204,11 @@ class Watch:
     def failed(self) -> OSError | None:
         """Why recording stopped early; None where it did not."""
         return self._writer.failed if self._writer else None
+
+    @property
+    def in_child(self) -> bool:
+        """Whether this is a fork of the process that is watched."""
+        return os.getpid() != self._pid
 
     @property
     def saw_torch(self) -> bool:
@@ -220,10 +242,11 @@ def strip_own_frames(error: BaseException) -> None:
         seen.add(id(one))
         one.__traceback__ = _without(one.__traceback__, is_own)
         waiting += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
 
 
-def _without(trace: TracebackType | None, is_own: object) -> TracebackType | None:
-    assert callable(is_own)
+def _without(trace: TracebackType | None, is_own: Callable[[str], bool]) -> TracebackType | None:
     while trace is not None and is_own(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     first = trace
@@ -238,7 +261,7 @@ def _without(trace: TracebackType | None, is_own: object) -> TracebackType | Non
 
 
 @contextlib.contextmanager
-def _own_failures() -> object:  # type: ignore[misc]
+def _own_failures() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001  # closing the record must not fail the training

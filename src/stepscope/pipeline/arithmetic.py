@@ -7,6 +7,7 @@ independently of torch's code: SGD (momentum, dampening, Nesterov), Adam, AdamW,
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import TYPE_CHECKING
 
 from stepscope.pipeline.document import Arithmetic
@@ -14,12 +15,20 @@ from stepscope.record.numbers import Number, is_finite, to_float, to_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from stepscope.record.look import Cell, OptimizerLook, ParameterLook
     from stepscope.record.numbers import Options
 
-#: Rounding of the parameter's dtype: the step agrees within a few of these.
-_EPSILON = {"float64": 2.3e-16, "float32": 1.2e-7, "bfloat16": 7.9e-3, "float16": 9.8e-4}
+    _Formula: TypeAlias = Callable[["_Derivation"], tuple[str, float]]
+
+#: Rounding of the parameter's dtype, relative, and of numbers too small for it, absolute.
+_ROUNDING = {
+    "float64": (2.3e-16, 2.3e-308),
+    "float32": (1.2e-7, 1.2e-38),
+    "bfloat16": (7.9e-3, 1.2e-38),
+    "float16": (9.8e-4, 6.0e-8),
+}
 
 
 class _Unknown(Exception):  # noqa: N818  # no error: the reason why nothing is re-derived
@@ -35,6 +44,12 @@ class _Derivation:
         self.state = {name: to_float(value) for name, value in cell.state_before.items()}
         self.options = options
         self.lines: list[str] = []
+
+    def rate(self) -> float:
+        """The learning rate."""
+        if "lr" not in self.options:
+            raise _Unknown("its option lr was not recorded")
+        return self.option("lr")
 
     def option(self, name: str, default: float = 0.0) -> float:
         """A number among the options of the parameter's group."""
@@ -77,23 +92,56 @@ def derive(parameter: ParameterLook, optimizer: OptimizerLook | None) -> Arithme
     formula = _FORMULAS.get(cls)
     if formula is None:
         return _not_derived(head, f"stepscope has no formula for {cls}")
-    if not is_finite(cell.before) or not is_finite(cell.gradient) or not is_finite(cell.after):
-        return _not_derived(head, "the weight or its gradient is not a finite number")
+    if optimizer.skipped:
+        lines = ["a gradient of this optimizer is not finite: under a GradScaler the step is left out"]
+        return _compare(head, "w_new = w", lines, to_float(cell.before), 0.0)
+    if not all(map(is_finite, (cell.before, cell.gradient, cell.after, *cell.state_before.values()))):
+        return _not_derived(head, f"{_not_finite(cell)} not a finite number")
     derivation = _Derivation(cell, optimizer.groups[parameter.group])
     try:
         text, computed = formula(derivation)
+        allowed = _allowed(formula, derivation, computed, parameter)
     except _Unknown as unknown:
         return _not_derived(head, str(unknown))
-    return _compare(head, text, derivation.lines, computed, parameter)
+    except (ArithmeticError, ValueError):
+        return _not_derived(head, "the formula divides by zero, or leaves the range of floats, with these numbers")
+    return _compare(head, text, derivation.lines, computed, allowed)
 
 
-def _compare(head: Arithmetic, formula: str, lines: list[str], computed: float, parameter: ParameterLook) -> Arithmetic:
-    before, after = to_float(head.before), to_float(head.after)
-    dtype = parameter.before.dtype if parameter.before else "float32"
-    epsilon = _EPSILON.get(dtype, 1.2e-7)
-    # A rounding of the weight, and a few of the change, whose state is rounded as well.
-    allowed = epsilon * (2 * abs(before) + 16 * abs(after - before)) + 1e-45
-    difference = after - computed
+def _not_finite(cell: Cell) -> str:
+    named = {"the weight before": cell.before, "the gradient": cell.gradient, "the weight after": cell.after}
+    named |= {f"the optimizer's {name}": value for name, value in cell.state_before.items()}
+    found = [name for name, value in named.items() if not is_finite(value)]
+    return " and ".join(found) + (" is" if len(found) == 1 else " are")
+
+
+def _allowed(formula: _Formula, base: _Derivation, computed: float, parameter: ParameterLook) -> float:
+    """How far rounding alone may take the step from ``computed``.
+
+    Found by nudging each number that went in by one rounding: so it also holds where terms cancel.
+    """
+    epsilon, tiny = _ROUNDING.get(parameter.before.dtype if parameter.before else "float32", (1.2e-7, 1.2e-38))
+
+    def nudged(value: float) -> float:
+        return value + math.copysign(epsilon * abs(value) + tiny, value)
+
+    moved = 0.0
+    for name in ("gradient", *base.state):
+        other = copy(base)
+        other.lines = []
+        if name == "gradient":
+            other.gradient = nudged(base.gradient)
+        elif name == "step":
+            continue  # a count, and exact
+        else:
+            other.state = {**base.state, name: nudged(base.state[name])}
+        moved += abs(formula(other)[1] - computed)
+    change = abs(computed - base.weight)
+    return 1.5 * epsilon * max(abs(base.weight), abs(computed)) + 4 * moved + 8 * epsilon * change + tiny
+
+
+def _compare(head: Arithmetic, formula: str, lines: list[str], computed: float, allowed: float) -> Arithmetic:
+    difference = to_float(head.after) - computed
     return Arithmetic(
         parameter=head.parameter,
         index=head.index,
@@ -154,7 +202,7 @@ def _decayed(d: _Derivation) -> float:
 
 
 def _sgd(d: _Derivation) -> tuple[str, float]:
-    rate, momentum = d.option("lr"), d.option("momentum")
+    rate, momentum = d.rate(), d.option("momentum")
     gradient = _decayed(d)
     formula = "w_new = w - lr * g"
     if momentum:
@@ -182,7 +230,7 @@ def _sgd(d: _Derivation) -> tuple[str, float]:
 
 
 def _adam(d: _Derivation, *, decoupled: bool = False) -> tuple[str, float]:
-    rate, (beta1, beta2), eps = d.option("lr"), d.pair("betas"), d.option("eps", 1e-8)
+    rate, (beta1, beta2), eps = d.rate(), d.pair("betas"), d.option("eps", 1e-8)
     weight = d.weight
     if decoupled or d.option("decoupled_weight_decay"):
         gradient = -d.gradient if d.option("maximize") else d.gradient
@@ -220,7 +268,7 @@ def _adamw(d: _Derivation) -> tuple[str, float]:
 
 
 def _rmsprop(d: _Derivation) -> tuple[str, float]:
-    rate, alpha, eps, momentum = d.option("lr"), d.option("alpha", 0.99), d.option("eps", 1e-8), d.option("momentum")
+    rate, alpha, eps, momentum = d.rate(), d.option("alpha", 0.99), d.option("eps", 1e-8), d.option("momentum")
     gradient = _decayed(d)
     square = d.state.get("square_avg", 0.0)
     s = d.write(
@@ -230,8 +278,9 @@ def _rmsprop(d: _Derivation) -> tuple[str, float]:
     )
     if d.option("centered"):
         mean = alpha * d.state.get("grad_avg", 0.0) + (1.0 - alpha) * gradient
-        d.write("mean", f"{_show(alpha)} * mean + {_show(1 - alpha)} * {_show(gradient)}", mean)
-        s = d.write("s", f"{_show(s)} - ({_show(mean)})^2", s - mean * mean)
+        before = d.state.get("grad_avg", 0.0)
+        d.write("mean", f"{_show(alpha)} * {_show(before)} + {_show(1 - alpha)} * {_show(gradient)}", mean)
+        s = d.write("s", f"{_show(s)} - ({_show(mean)})^2", max(s - mean * mean, 0.0))
     change = gradient / (math.sqrt(s) + eps)
     if momentum:
         before = d.state.get("momentum_buffer", 0.0)
@@ -246,7 +295,7 @@ def _rmsprop(d: _Derivation) -> tuple[str, float]:
     return "w_new = w - lr * g / (sqrt(s) + eps)", new
 
 
-_FORMULAS: dict[str, Callable[[_Derivation], tuple[str, float]]] = {
+_FORMULAS: dict[str, _Formula] = {
     "SGD": _sgd,
     "Adam": _adam,
     "AdamW": _adamw,

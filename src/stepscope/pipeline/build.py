@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
+_SINGULAR = {
+    "forward calls": "forward call",
+    "losses": "loss",
+    "backward passes": "backward pass",
+    "batches": "batch",
+    "optimizers": "optimizer",
+}
+
 
 def build(run: Run, number: int | None = None) -> Document:
     """The trace of ``run``, with the update ``number`` (default: the first looked at) in full.
@@ -82,8 +90,9 @@ def what_was_seen(run: RankRun) -> str:
         "batches": sum(1 for e in run.of(ev.BatchFetched)),
         "optimizers": len(run.optimizers),
     }
-    parts = [f"{count} {what[:-1] if count == 1 and what.endswith('s') else what}" for what, count in counts.items()]
-    return f"no optimizer step was seen, and no update without an optimizer either; what was seen: {', '.join(parts)}"
+    parts = [f"{count} {_SINGULAR[what] if count == 1 else what}" for what, count in counts.items() if count]
+    seen = ", ".join(parts) or "nothing of a training at all"
+    return f"no optimizer step was seen, and no update without an optimizer either; what was seen: {seen}"
 
 
 def _trace(run: RankRun, update: Update) -> UpdateTrace:
@@ -163,7 +172,7 @@ def _optimizer(seen: ev.OptimizerSeen) -> str:
     options = seen.groups[0].options if seen.groups else {}
     shown = [f"{name}={options[name]}" for name in ("lr", "momentum", "betas", "weight_decay") if options.get(name)]
     count = sum(len(group.parameters) for group in seen.groups)
-    return f"{seen.name}: {seen.cls}({', '.join(shown)}) on {count} parameter tensors"
+    return f"{seen.name}: {seen.cls}({', '.join(shown)}) on {count} parameter tensor{'s' * (count != 1)}"
 
 
 def _notes(run: Run) -> list[str]:

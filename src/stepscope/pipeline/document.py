@@ -94,7 +94,10 @@ class Arithmetic(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class EpochRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A row of the training trace. ``judged`` of ``updates`` had their targets compared."""
+    """A row of the training trace. ``judged`` of ``updates`` had their targets compared.
+
+    ``loss`` is the mean of the ``known`` finite losses; ``non_finite`` more were not finite.
+    """
 
     name: str
     first_update: int
@@ -102,6 +105,7 @@ class EpochRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     updates: int
     loss: Number | None = None
     known: int = 0
+    non_finite: int = 0
     losses: dict[str, Number] = {}
     accuracy: float | None = None
     judged: int = 0

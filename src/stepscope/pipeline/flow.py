@@ -58,9 +58,9 @@ def _did(layer: LayerLook, output: Summary | None) -> str:
 
 
 def _relu(given: Summary, output: Summary) -> str:
-    if given.low is None:
-        return ""
-    return f"set {_percent(output.zeros)} of its inputs to 0 and let the others pass"
+    if not is_finite(given.low) or to_float(given.low) >= 0.0:
+        return "let everything pass: no input was negative"
+    return f"set the negative inputs to 0 and let the others pass: {_percent(output.zeros)} of its outputs are 0"
 
 
 def _linear(given: Summary, output: Summary) -> str:
@@ -73,9 +73,10 @@ def _softmax(_given: Summary, output: Summary) -> str:
 
 
 def _dropout(given: Summary, output: Summary) -> str:
-    if is_finite(output.zeros) and is_finite(given.zeros) and to_float(output.zeros) > to_float(given.zeros):
-        return f"set {_percent(output.zeros)} of its inputs to 0"
-    return "let everything pass"
+    if not is_finite(output.zeros) or not is_finite(given.zeros):
+        return ""
+    dropped = to_float(output.zeros) - to_float(given.zeros)
+    return f"set {_percent(dropped)} of its inputs to 0" if dropped > 0 else "set nothing to 0"
 
 
 def _squash(given: Summary, output: Summary) -> str:
@@ -98,7 +99,7 @@ def _reshape(given: Summary, output: Summary) -> str:
 
 _BY_CLASS = {
     "ReLU": _relu,
-    "ReLU6": _relu,
+    "ReLU6": _squash,
     "LeakyReLU": _squash,
     "GELU": _squash,
     "SiLU": _squash,
@@ -118,7 +119,12 @@ _BY_CLASS = {
 
 
 def _percent(share: Number | None) -> str:
-    return "?" if not is_finite(share) else f"{100 * to_float(share):.0f} %"
+    if not is_finite(share):
+        return "?"
+    percent = 100 * to_float(share)
+    if 0 < percent < 1:
+        return "less than 1 %"
+    return "more than 99 %" if 99 < percent < 100 else f"{percent:.0f} %"
 
 
 def _count(shape: list[int]) -> int:
@@ -165,8 +171,10 @@ def work_out(look: Look, values: dict[str, Any]) -> Worked | None:
         inputs = values.get(value_key("input", layer.index))
         outputs = values.get(value_key("output", layer.index))
         unit = weight.cell.index[0]
-        if row is None or inputs is None or outputs is None or unit >= len(outputs) or len(row) != len(inputs):
+        if row is None or inputs is None or outputs is None or unit >= len(outputs):
             continue
+        if not len(row) == len(inputs) == layer.inputs[0].shape[1]:
+            continue  # too long to be kept whole
         biases = next((followed[n] for n in layer.parameters if n.endswith("bias") and n in followed), None)
         held = values.get(value_key("row", biases.id)) if biases is not None else None
         bias = float(held[unit]) if held is not None and unit < len(held) else None

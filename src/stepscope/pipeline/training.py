@@ -49,6 +49,7 @@ def _row(run: RankRun, epoch: Epoch) -> EpochRow:
         updates=updates,
         loss=None if only is None or only.loss is None else to_number(only.loss),
         known=known,
+        non_finite=sum(tally.non_finite for tally in tallies.values()),
         losses={}
         if only is not None
         else {run.optimizer_name(o): to_number(t.loss) for o, t in tallies.items() if t.loss is not None},
@@ -79,6 +80,8 @@ def observe(row: EpochRow, before: list[EpochRow]) -> str:
     """The most telling thing that can be said of ``row``, given the rows before it."""
     if row.loss is not None and not is_finite(row.loss):
         return "no loss is finite"
+    if row.non_finite:
+        return f"{row.non_finite} of {row.known + row.non_finite} losses are not finite"
     if row.loss is None:
         return _observe_several(row, before)
     earlier = [r for r in before if is_finite(r.loss)]
@@ -88,18 +91,25 @@ def observe(row: EpochRow, before: list[EpochRow]) -> str:
     validation = _observe_validation(row, before)
     if validation:
         return validation
+    text = _observe_change(last, now)
+    overall = _relative(first, now)
+    if text.startswith("fell") and len(earlier) > 1 and overall is not None and overall < 0:
+        text += f", {_percent(-overall)} in all"
+    return text
+
+
+def _observe_change(last: float, now: float) -> str:
+    """How the loss moved since the row before."""
     change = _relative(last, now)
     if change is None:
         return f"{last:.4g} -> {now:.4g}"
-    if abs(change) < 0.0005:
+    if change == 0.0:
         return "did not move"
+    if abs(change) < 0.0005:
+        return f"hardly moved: {last:.6g} -> {now:.6g}"
     if change > 0:
-        return f"rose {_percent(change)}"
-    overall = _relative(first, now)
-    text = f"fell {_percent(-change)}"
-    if len(earlier) > 1 and overall is not None and overall < 0:
-        text += f", {_percent(-overall)} in all"
-    return text
+        return f"rose {_percent(change)}" if change < 10 else f"rose to {now / last:.3g} times what it was"
+    return f"fell {_percent(-change)}"
 
 
 def _observe_several(row: EpochRow, before: list[EpochRow]) -> str:
@@ -123,8 +133,9 @@ def _observe_validation(row: EpochRow, before: list[EpochRow]) -> str:
     best, where = min(earlier)
     now = to_float(row.evaluation_loss)
     falling = is_finite(before[-1].loss) and to_float(row.loss) < to_float(before[-1].loss)
-    if now > best * 1.001 and falling:
-        return f"training loss fell, validation loss is {_percent(now / best - 1)} above its best ({where})"
+    if falling and 0 < best * 1.001 < now:
+        above = f"{_percent(now / best - 1)} above" if now < 10 * best else f"{now / best:.3g} times"
+        return f"training loss fell, validation loss is {above} its best ({where})"
     if row.accuracy is not None and row.evaluation_accuracy is not None:
         gap = 100 * (row.accuracy - row.evaluation_accuracy)
         if gap > 5:
@@ -134,13 +145,15 @@ def _observe_validation(row: EpochRow, before: list[EpochRow]) -> str:
 
 def _relative(old: float, new: float) -> float | None:
     """The change from ``old`` to ``new`` as a share, where that means something."""
-    if old <= 0 or not math.isfinite(old):
+    if old == new:
+        return 0.0
+    if old <= 0 or new < 0 or not math.isfinite(old):
         return None
     return (new - old) / old
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share < 10 else f"{share:.3g} times"
+    return f"{100 * share:.1f} %"
 
 
 def curves_of(run: RankRun) -> list[Curve]:
@@ -166,4 +179,7 @@ def curves_of(run: RankRun) -> list[Curve]:
 
 def _thinned(points: list[tuple[float, Number]]) -> list[tuple[float, Number]]:
     step = -(-len(points) // MOST_POINTS)
-    return points[::step] if step > 1 else points
+    if step <= 1:
+        return points
+    last = len(points) - 1
+    return [*points[:last:step], points[last]]  # a curve ends where the training did

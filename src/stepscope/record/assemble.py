@@ -9,9 +9,15 @@ cleared.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 from stepscope.record import events as ev
 from stepscope.record.updates import Evaluation, Kind, Round, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
 
 #: What is kept of an update that never ends (a loop that never steps, a closure run for hours).
 MOST_ROUNDS = 64
@@ -45,6 +51,7 @@ class _Thread:
     inside: list[ev.OptimizerStepped] = field(default_factory=list)
     evaluation: Evaluation | None = None
     window: str | None = None
+    unfed: bool = False  # the pass over ``window`` has begun, and no batch came yet
     passes: dict[str, int] = field(default_factory=dict)
     fresh: bool = True
     last_round: Round | None = None
@@ -60,7 +67,7 @@ class Assembler:
         self._threads: dict[int, _Thread] = {}
         self._numbers: dict[str, int] = {}
         self._trained: set[str] = set()
-        self._handlers = {
+        self._handlers: dict[type, Callable[..., bool]] = {
             ev.ModelCalled: self._called,
             ev.LossComputed: self._loss,
             ev.Backward: self._backward,
@@ -116,8 +123,12 @@ class Assembler:
         return False
 
     def _looks_like_evaluation(self, thread: _Thread, event: ev.ModelCalled) -> bool:
-        """Without a loader to go by: was it the trained model itself, run for its own sake?"""
-        return all(
+        """Without a loader to go by: was it the trained model itself, run for its own sake?
+
+        Where another model comes next (a discriminator after its generator, a student after its
+        teacher), the quiet calls rather made what it is given: they belong to its round.
+        """
+        return any(call.model == event.model for call in thread.quiet) and all(
             call.model in self._trained or (call.model == event.model and event.training and not call.training)
             for call in thread.quiet
         )
@@ -180,9 +191,11 @@ class Assembler:
             thread.last_round.of += event.of
         return True
 
-    def _cleared(self, thread: _Thread, event: ev.GradientsCleared, _done: list[Update | Evaluation]) -> bool:
+    def _cleared(self, thread: _Thread, event: ev.GradientsCleared, done: list[Update | Evaluation]) -> bool:
         if event.within:
             return False
+        if event.by in {"assignment", "zero"} and not thread.calls and not thread.losses:
+            self._close_manual(thread, done)  # noticed because the next backward begins
         cleared = set(event.owners)
         kept = []
         for pending in thread.pending:
@@ -278,30 +291,33 @@ class Assembler:
             done.append(thread.evaluation)
             thread.evaluation = None
 
-    def _evaluated(self, thread: _Thread, event: ev.Evaluated, _done: list[Update | Evaluation]) -> bool:
+    def _evaluated(self, thread: _Thread, event: ev.Evaluated, done: list[Update | Evaluation]) -> bool:
         self._to_evaluation(thread)
+        last = thread.evaluation.tallies[-1:] if thread.evaluation is not None else []
+        if any((told.loader, told.number) != (event.loader, event.number) for told in last):
+            self._close_evaluation(thread, done)
         if thread.evaluation is None:
             thread.evaluation = Evaluation(self.updates, rank=event.rank, thread=event.thread)
         thread.evaluation.tallies.append(event)
+        thread.evaluation.batches = max(thread.evaluation.batches, event.batches)
         thread.evaluation.loader = event.loader
         thread.evaluation.number = event.number
         return True
 
     def _fetched(self, thread: _Thread, event: ev.BatchFetched, done: list[Update | Evaluation]) -> bool:
-        if event.loader == thread.window or thread.window is None:
+        if event.loader == thread.window or thread.window is None or thread.unfed:
             self._close_manual(thread, done)
             self._to_evaluation(thread)
             thread.passes = {}
-        if thread.window is None or thread.window not in self._numbers:
-            thread.window = event.loader
+            thread.window, thread.unfed = event.loader, False
         thread.passes[event.loader] = self._numbers.get(event.loader, 1)
         return False
 
     def _pass_started(self, thread: _Thread, event: ev.PassStarted, _done: list[Update | Evaluation]) -> bool:
         self._numbers[event.loader] = event.number
-        if thread.fresh:
+        if thread.fresh and not (thread.window and thread.unfed):  # loaders side by side: the first one leads
             self._to_evaluation(thread)
-            thread.window = event.loader
+            thread.window, thread.unfed = event.loader, True
         return False
 
     def _pass_ended(self, thread: _Thread, event: ev.PassEnded, done: list[Update | Evaluation]) -> bool:
@@ -309,7 +325,7 @@ class Assembler:
             self._close_manual(thread, done)
             self._to_evaluation(thread)
             self._close_evaluation(thread, done)
-            thread.window = None
+            thread.window, thread.unfed = None, False
         return False
 
     def _stretch(self, thread: _Thread, event: ev.Stretch, done: list[Update | Evaluation]) -> bool:
@@ -341,6 +357,6 @@ _ASIDE = (
 _OF_EVALUATIONS = (ev.ModelCalled, ev.LossComputed, ev.BatchFetched, ev.GradientsDisabled, ev.PassStarted, ev.PassEnded)
 
 
-def _keep(items: list, item: object, most: int) -> None:
+def _keep(items: list[_T], item: _T, most: int) -> None:
     if len(items) < most:
         items.append(item)

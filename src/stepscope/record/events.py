@@ -302,12 +302,17 @@ class Stretch(Event, frozen=True, kw_only=True, tag="stretch"):
 
 
 class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
-    """Losses that were computed without gradients, told together."""
+    """Losses that were computed without gradients, told together.
 
-    losses: int
-    function: str
+    ``batches`` counts what the pass over ``loader`` has fetched until then. In a regular loop it
+    may be all that is known of an evaluation: then there are no ``losses``.
+    """
+
+    losses: int = 0
+    function: str = ""
     loader: str | None = None
     number: int = 0
+    batches: int = 0
     mean: Number | None = None
     samples: int = 0
     right: int = 0

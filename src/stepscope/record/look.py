@@ -42,7 +42,8 @@ class LayerLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``path`` is the dotted name below the model (empty for the model itself), ``parent`` the
     index of the call that it was made from (-1: from user code), ``options`` the module's own
-    words about itself, ``gradient`` what came back to its first output.
+    words about itself, ``gradient`` what came back to its first output; ``criterion``: it is
+    one of torch's loss modules.
     """
 
     index: int
@@ -59,6 +60,7 @@ class LayerLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     inputs: list[Summary] = []
     outputs: list[Summary] = []
     gradient: Summary | None = None
+    criterion: bool = False
 
 
 class LossLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -66,7 +68,11 @@ class LossLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``function`` is None where the graph ends in no loss that is known. ``operations`` lists the
     nodes between the root of backward and that function, root first. ``factor`` is what the
-    root was multiplied by on the way (0.25 for ``loss / 4``).
+    function's result was multiplied by on the way to the root (0.25 for ``loss / 4``; a loss
+    scale is taken out). ``value`` is what was backpropagated, where this was its only loss
+    function; ``result`` what the function itself returned, where that is one number.
+    ``options`` are its settings that are not the default (``weight`` and ``pos_weight`` are
+    True where they were given).
     """
 
     round: int
@@ -81,6 +87,8 @@ class LossLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     operations: list[str] = []
     right: int = 0
     of: int = 0
+    result: Number | None = None
+    options: Options = {}
 
 
 class GraphNode(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,7 +102,8 @@ class GraphLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The autograd graph of one round, folded to module calls.
 
     ``edges`` are pairs of positions in ``nodes``, from loss to input, as backward goes.
-    ``reached`` are the parameters that the loss reaches.
+    ``reached`` are the parameters that the loss reaches; where the graph is not ``complete``
+    (too large, or hidden in a reentrant checkpoint) there may be others.
     """
 
     round: int
@@ -156,11 +165,15 @@ class ParameterLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
 
 class OptimizerLook(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The optimizer at this step: its class and the options of each group."""
+    """The optimizer at this step: its class and the options of each group.
+
+    ``skipped``: it was told (by a GradScaler, inside a fused step) to do nothing this time.
+    """
 
     id: str
     cls: str
     groups: list[Options]
+    skipped: bool = False
 
 
 class Look(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

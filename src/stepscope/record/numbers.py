@@ -18,7 +18,7 @@ def to_number(value: float) -> Number:
     """Return ``value``, or the word for it where JSON has no such number."""
     if value - value == 0.0:  # false for NaN and both infinities; cheaper than math.isfinite
         return value
-    if value != value:
+    if math.isnan(value):
         return "nan"
     return "inf" if value > 0 else "-inf"
 

@@ -54,9 +54,9 @@ class Writer:
         self.rank = rank
         self.failed: OSError | None = None
         self._on_failure = on_failure
-        self._encoder = msgspec.json.Encoder()
         self._descriptor = -1
         self._buffer = bytearray()
+        self._has_tensors = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
@@ -71,7 +71,7 @@ class Writer:
         target = self.folder / RUN_FILE
         try:
             temporary = target.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_bytes(msgspec.json.format(self._encoder.encode(info), indent=2) + b"\n")
+            temporary.write_bytes(msgspec.json.format(to_json(info), indent=2) + b"\n")
             temporary.replace(target)
         except OSError as error:
             self._give_up(error)
@@ -79,7 +79,7 @@ class Writer:
     def append(self, event: AnyEvent) -> None:
         """Add an event to what :meth:`flush` writes next."""
         if self.failed is None:
-            self._buffer += self._encoder.encode(event)
+            self._buffer += to_json(event)
             self._buffer += b"\n"
 
     def flush(self) -> None:
@@ -102,7 +102,9 @@ class Writer:
 
         try:
             path = self.folder / TENSORS / name
-            path.parent.mkdir(exist_ok=True)
+            if not self._has_tensors:
+                path.parent.mkdir(exist_ok=True)
+                self._has_tensors = True
             path.write_bytes(save(arrays))
         except OSError as error:
             self._give_up(error)
@@ -127,6 +129,25 @@ class Writer:
         self._on_failure(error)
 
 
+_encoder = msgspec.json.Encoder()
+
+
+def to_json(value: object) -> bytes:
+    """Encode ``value``; a name that is no Unicode (a path of odd bytes) has them written out."""
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        return _encoder.encode(_in_unicode(msgspec.to_builtins(value)))
+
+
+def _in_unicode(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_in_unicode(key): _in_unicode(item) for key, item in value.items()}
+    return [_in_unicode(item) for item in value] if isinstance(value, list) else value
+
+
 def events_path(folder: Path, rank: int) -> Path:
     """Where the events of ``rank`` lie."""
     return folder / f"events-rank{rank}.jsonl"
@@ -142,7 +163,7 @@ def read_info(folder: Path) -> RunInfo:
     path = folder / RUN_FILE
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         what = "is not a folder" if folder.is_file() else "holds no run.json" if folder.exists() else "does not exist"
         raise RecordError(f"{folder} is no record of stepscope: it {what}") from None
     except OSError as error:

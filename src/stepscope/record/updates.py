@@ -124,13 +124,18 @@ PHASES = {
 
 @dataclass
 class Evaluation:
-    """Forward calls with no backward. ``after`` is the number of updates made until then."""
+    """Forward calls with no backward. ``after`` is the number of updates made until then.
+
+    In a regular loop calls are not noted one by one: then its ``tallies``, and how many
+    ``batches`` its loader fed, are what is known.
+    """
 
     after: int
     rank: int = 0
     thread: int = 0
     calls: list[ModelCalled] = field(default_factory=list)
     calls_total: int = 0
+    batches: int = 0
     tallies: list[Evaluated] = field(default_factory=list)
     loader: str | None = None
     number: int = 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from stepscope.record.numbers import is_finite, to_float
+from stepscope.render.text import clean
 
 if TYPE_CHECKING:
     from stepscope.pipeline.document import Curve
@@ -17,7 +20,8 @@ _MARKS = "*o+x#%@&"
 def draw(curves: list[Curve], width: int, height: int, *, unicode: bool = True) -> str:
     """The curves over the number of updates; empty where no two points are finite."""
     series = [
-        (curve.name, [(x, to_float(y)) for x, y in curve.points if is_finite(y)]) for curve in curves[: len(_MARKS)]
+        (clean(curve.name, 24), [(x, to_float(y)) for x, y in curve.points if is_finite(y)])
+        for curve in curves[: len(_MARKS)]
     ]
     series = [(name, points) for name, points in series if points]
     xs = [x for _, points in series for x, _ in points]
@@ -25,13 +29,11 @@ def draw(curves: list[Curve], width: int, height: int, *, unicode: bool = True) 
     if len(xs) < 2 or min(xs) == max(xs):
         return ""
     low, high = min(ys), max(ys)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    labels = [f"{high:.4g}", f"{(low + high) / 2:.4g}", f"{low:.4g}"]
+    labels = _labels(low, high)
     margin = max(map(len, labels)) + 1
     canvas = _Canvas(max(width - margin - 1, 10), max(height, 4), unicode=unicode)
     for position, (_, points) in enumerate(series):
-        scaled = [((x - min(xs)) / (max(xs) - min(xs)), (y - low) / (high - low)) for x, y in points]
+        scaled = [((x - min(xs)) / (max(xs) - min(xs)), _share(y, low, high)) for x, y in points]
         canvas.line(scaled, position, joined=len(points) > 1 and position == 0)
     lines = []
     rows = canvas.rows()
@@ -42,9 +44,40 @@ def draw(curves: list[Curve], width: int, height: int, *, unicode: bool = True) 
     axis = first + f"update {last}".rjust(canvas.width - len(first))
     lines.append(" " * (margin + 1) + axis)
     if len(series) > 1:
-        names = "   ".join(f"{canvas.mark(at)} {name}" for at, (name, _) in enumerate(series))
-        lines.append(" " * (margin + 1) + names)
+        names = [f"{canvas.mark(at)} {name}" for at, (name, _) in enumerate(series)]
+        lines += [" " * (margin + 1) + line for line in _legend(names, canvas.width)]
     return "\n".join(lines)
+
+
+def _share(y: float, low: float, high: float) -> float:
+    """How far up between ``low`` and ``high`` (a constant: half way), also where they are huge."""
+    if low == high:
+        return 0.5
+    scale = 1.0 if math.isfinite(high - low) else 0.25
+    return (y * scale - low * scale) / (high * scale - low * scale)
+
+
+def _labels(low: float, high: float) -> list[str]:
+    """Top, middle and bottom, with as many digits as it takes to tell them apart."""
+    if low == high:
+        return ["", f"{low:.4g}", ""]
+    labels = []
+    for digits in (4, 6, 8, 12, 17):
+        labels = [f"{value:.{digits}g}" for value in (high, low / 2 + high / 2, low)]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
+
+
+def _legend(names: list[str], width: int) -> list[str]:
+    """The names side by side, as many in a line as fit."""
+    lines: list[str] = []
+    for name in names:
+        if lines and cell_len(lines[-1]) + 3 + cell_len(name) <= width:
+            lines[-1] += f"   {name}"
+        else:
+            lines.append(name)
+    return lines
 
 
 class _Canvas:
@@ -74,7 +107,7 @@ class _Canvas:
     def _join(self, start: tuple[float, float], end: tuple[float, float], series: int) -> None:
         across = abs(end[0] - start[0]) * self.width * 2
         up = abs(end[1] - start[1]) * self._height * 4
-        count = max(1, math.ceil(max(across, up)))
+        count = max(1, 2 * math.ceil(max(across, up)))  # twice as fine as the dots: none is stepped over
         for step in range(count + 1):
             share = step / count
             x = start[0] + (end[0] - start[0]) * share

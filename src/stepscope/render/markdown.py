@@ -9,11 +9,11 @@ from stepscope.render.text import (
     agreement,
     clean,
     first_values,
+    magnitude,
     number,
     percent,
     shape,
     shown_stages,
-    spread,
     values_of,
 )
 
@@ -40,16 +40,19 @@ def render(document: Document) -> str:
 
 
 def _update(update: UpdateTrace) -> list[str]:
-    lines = [f"## Update {update.number}", "", " → ".join(update.order), "", "### Data flow", ""]
-    rows = [(f"[{b.name or 'input'}]", shape(b.shape), values_of(b), "", "") for b in update.batch]
+    lines = [f"## Update {update.number}", "", _text(" → ".join(update.order)), "", "### Data flow", ""]
+    rows = [
+        (f"[{b.name or 'input'}]", shape(b.shape), ", ".join(values_of(b)), first_values(b), "") for b in update.batch
+    ]
     stages, left_out = shown_stages(update.stages)
     for stage in stages:
         before = shape(stage.before[0]) if stage.before else "?"
         after = shape(stage.after[0]) if stage.after else "?"
         name = "\u2003" * stage.depth + (stage.name if stage.name == stage.cls else f"{stage.name} {stage.cls}")
-        gradient = spread(stage.gradient)
-        rows.append((name, f"{before} → {after}", values_of(stage.output), first_values(stage.output), gradient))
-    lines += _table(("layer", "shape", "output", "first values", "gradient, std"), rows)
+        gradient = magnitude(stage.gradient)
+        output = ", ".join(values_of(stage.output))
+        rows.append((name, f"{before} → {after}", output, first_values(stage.output), gradient))
+    lines += _table(("layer", "shape", "output", "first values", "gradient, rms"), rows)
     if left_out + update.stages_left_out:
         lines += [f"{left_out + update.stages_left_out} deeper layers are not shown.", ""]
     for loss in update.losses:
@@ -71,10 +74,12 @@ def _update(update: UpdateTrace) -> list[str]:
     for arithmetic in update.arithmetic[:1]:
         place = f"{arithmetic.parameter}[{', '.join(map(str, arithmetic.index))}]"
         lines += [f"### One weight, worked out: {_code(place)}", "", "```text"]
-        lines += [clean(arithmetic.formula)] if arithmetic.formula else []
-        lines += [f"w = {number(arithmetic.before, 6)}, g = {number(arithmetic.gradient, 6)}", *arithmetic.lines]
+        lines += [_verbatim(arithmetic.formula)] if arithmetic.formula else []
+        lines += [f"w = {number(arithmetic.before, 6)}, g = {number(arithmetic.gradient, 6)}"]
+        lines += [_verbatim(line) for line in arithmetic.lines]
         lines += [f"the optimizer made it {number(arithmetic.after, 6)}", "```", ""]
-        lines += [agreement(arithmetic.agrees, arithmetic.difference) or f"Not re-derived: {_text(arithmetic.why)}", ""]
+        verdict = agreement(arithmetic.difference, agrees=arithmetic.agrees)
+        lines += [verdict or f"Not re-derived: {_text(arithmetic.why)}", ""]
     return lines
 
 
@@ -126,4 +131,9 @@ def _text(text: str) -> str:
 
 def _code(text: str) -> str:
     """Foreign text as code."""
-    return f"`{clean(text).replace('`', chr(0x2019))}`"
+    return f"`{_verbatim(text)}`"
+
+
+def _verbatim(text: str) -> str:
+    """Foreign text that cannot end the code it stands in."""
+    return clean(text).replace("`", "\u2019")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.box import ASCII2, SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.rule import Rule
@@ -17,11 +20,11 @@ from stepscope.render.text import (
     agreement,
     clean,
     first_values,
+    magnitude,
     number,
     percent,
     shape,
     shown_stages,
-    spread,
     values_of,
 )
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from stepscope.pipeline.document import (
         Arithmetic,
         Document,
+        EpochRow,
         LossPart,
         PredictionStep,
         PredictionTrace,
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
     )
 
 _CHART_HEIGHT = 10
-_NAME_WIDTH, _SHAPE_WIDTH, _OUTPUT_WIDTH = 18, 21, 29
+_NAME_WIDTH, _GRADIENT_WIDTH = 18, 8
 _FLOW_WIDTH = 80
 _MOST_MOVED = 30
 _MOST_ROWS = 30
@@ -69,7 +73,17 @@ def render(document: Document, *, width: int = 80, color: bool = False, unicode:
         console.print(part)
     file = console.file
     assert isinstance(file, io.StringIO)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    return _tidy(file.getvalue())
+
+
+def _tidy(text: str) -> str:
+    """The text without blanks at the end of its lines, and never two empty lines together."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        kept = line.rstrip()
+        if kept or (lines and lines[-1]):
+            lines.append(kept)
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 class _Page:
@@ -101,7 +115,8 @@ class _Page:
     def _table(self, *columns: str, right: tuple[int, ...] = ()) -> Table:
         table = Table(box=SIMPLE_HEAD if self.unicode else ASCII2, pad_edge=False, header_style="bold", expand=False)
         for at, column in enumerate(columns):
-            table.add_column(column, justify="right" if at in right else "left", overflow="fold")
+            least = len(column) if column == "observation" else None  # prose is not to be cut into syllables
+            table.add_column(column, justify="right" if at in right else "left", overflow="fold", min_width=least)
         return table
 
     def _head(self) -> RenderableType:
@@ -112,11 +127,11 @@ class _Page:
 
     def _update(self, update: UpdateTrace) -> list[RenderableType]:
         owners = f" by {', '.join(map(clean, update.owners))}" if update.owners else " made by hand"
-        title = f"Update {update.number}{owners}" if update.number else "One forward pass"
+        title = f"Update {update.number}{owners}" if update.number else "What ran (no update was made)"
         parts: list[RenderableType] = [
             Text(),
             self._title(title),
-            Text(f" {self.arrow} ".join(update.order), style="dim"),
+            Text(f" {self.arrow} ".join(map(clean, update.order)), style="dim"),
         ]
         if update.rounds > 1:
             parts.append(Text(f"{update.rounds} rounds of forward and backward; shown is the first", style="dim"))
@@ -125,18 +140,19 @@ class _Page:
             parts.append(self._worked(update.worked))
         parts += [self._loss(loss, only=len(update.losses) == 1) for loss in update.losses]
         if update.graph:
-            parts.append(Text(f"backward went through {update.graph}", style="dim"))
+            parts.append(Text(f"backward went through {clean(update.graph)}", style="dim"))
         parts += self._step(update)
         return parts
 
     def _flow(self, update: UpdateTrace) -> list[RenderableType]:
-        lines = [self._columns("data flow", "shape", "output", "gradient")]
+        lines = [self._columns("data flow", ["shape"], ["output"], "grad rms")]
         lines[0].stylize("bold")
         lines.append(Text(("\u2500" if self.unicode else "-") * min(self.width, _FLOW_WIDTH), style="dim"))
         for batch in update.batch:
             name = f"[{clean(batch.name, 16) or 'input'}]"
-            lines.append(self._columns(name, shape(batch.shape), values_of(batch), ""))
-            lines += self._aside(first_values(batch, 8), "")
+            lines.append(self._columns(name, [shape(batch.shape)], values_of(batch), ""))
+            odd = f"{batch.non_finite} of its values are not finite" if batch.non_finite else ""
+            lines += self._aside(first_values(batch, 8), odd)
         stages, left_out = shown_stages(update.stages)
         for stage in stages:
             lines += self._stage(stage)
@@ -145,14 +161,19 @@ class _Page:
             lines.append(Text(f"{left_out} deeper layers are not shown; they are in the record", style="dim"))
         return [Text(), *lines, Text()]
 
-    def _columns(self, name: str, middle: str, output: str, gradient: str) -> Text:
-        """A line of the data flow; a name that is too long takes a line of its own."""
+    def _columns(self, name: str, sizes: list[str], output: list[str], gradient: str) -> Text:
+        """A row of the data flow; what is too long for its column goes on in the next line."""
         text = Text(name, style="cyan")
-        if len(name) > _NAME_WIDTH:
+        if cell_len(name) > _NAME_WIDTH:
             text.append("\n" + " " * _NAME_WIDTH)
         else:
-            text.append(" " * (_NAME_WIDTH - len(name)))
-        text.append(f" {middle:<{_SHAPE_WIDTH}} {output:<{_OUTPUT_WIDTH}} {gradient:>8}", style="default")
+            text.append(" " * (_NAME_WIDTH - cell_len(name)))
+        room = min(self.width, _FLOW_WIDTH) - _NAME_WIDTH - _GRADIENT_WIDTH - 3
+        wide = room * 21 // 51
+        left, right = _fit(sizes, " ", wide), _fit(output, ", ", room - wide)
+        for at, (a, b) in enumerate(zip_longest(left, right, fillvalue="")):
+            start, end = ("\n" + " " * _NAME_WIDTH, "") if at else ("", gradient)
+            text.append(f"{start} {a:<{wide}} {b:<{room - wide}} {end:>{_GRADIENT_WIDTH}}".rstrip(" "), style="default")
         return text
 
     def _stage(self, stage: Stage) -> list[Text]:
@@ -161,18 +182,21 @@ class _Page:
             name += f" {clean(stage.cls, 40)}"
         before = shape(stage.before[0]) if stage.before else "?"
         after = shape(stage.after[0]) if stage.after else "?"
-        gradient = spread(stage.gradient)
-        lines = [self._columns(name, f"{before} {self.arrow} {after}", values_of(stage.output), gradient)]
+        gradient = magnitude(stage.gradient)
+        lines = [self._columns(name, [before, f"{self.arrow} {after}"], values_of(stage.output), gradient)]
         single = stage.output is not None and not stage.output.shape
-        return lines + self._aside("" if single else first_values(stage.output, 6), stage.did)
+        did = clean(stage.did) if stage.after else "no output was seen"
+        return lines + self._aside("" if single else first_values(stage.output, 6), did)
 
     def _aside(self, values: str, did: str) -> list[Text]:
         """Sample values, and what the layer did, below its line."""
         parts = [f"[{values}]"] if values else []
         parts += [did] if did else []
+        if not parts:
+            return []
         together = "  ".join(parts)
         room = self.width - _NAME_WIDTH - 1
-        lines = [together] if len(together) <= room else parts
+        lines = [together] if len(together) <= room else [line for part in parts for line in wrap(part, room)]
         return [Text(" " * (_NAME_WIDTH + 1) + line, style="dim") for line in lines]
 
     def _worked(self, worked: Worked) -> RenderableType:
@@ -182,9 +206,12 @@ class _Page:
             parts.append(f"({rest} smaller terms)")
         if worked.bias is not None:
             parts.append(f"{number(worked.bias, 4)}")
-        head = f"{clean(worked.layer)}, sample {worked.sample}, output {worked.unit}: w . x + b = "
-        total = f" = {number(worked.computed, 6)} (recorded {number(worked.recorded, 6)})"
-        return Padding(Text(head + " + ".join(parts) + total), (0, 0, 1, 0))
+        head = (
+            f"One output, worked out: output {worked.unit} of layer {clean(worked.layer, 40)}, sample {worked.sample}"
+        )
+        lines = _hanging("  w . x + b =", " + ".join(parts))
+        lines.add_row("            =", f"{number(worked.computed, 6)} (recorded {number(worked.recorded, 6)})")
+        return Padding(Group(Text(head, style="bold"), lines), (0, 0, 1, 0))
 
     def _loss(self, loss: LossPart, *, only: bool) -> RenderableType:
         text = Text("loss ", style="bold")
@@ -192,17 +219,18 @@ class _Page:
             text.append(f"of round {loss.round + 1} ", style="bold")
         text.append(f"{clean(loss.function or 'of its own making')}", style="cyan")
         if loss.reduction:
-            text.append(f" ({loss.reduction})", style="dim")
+            text.append(f" ({clean(loss.reduction, 20)})", style="dim")
         if loss.prediction is not None:
             text.append(f" of {shape(loss.prediction.shape)}")
         if loss.target is not None:
-            text.append(f" and {shape(loss.target.shape)} {loss.target.dtype}")
+            text.append(f" and {shape(loss.target.shape)} {clean(loss.target.dtype, 20)}")
         if loss.value is not None:
             text.append(f" = {number(loss.value, 6)}", style="bold")
         if loss.factor != 1.0:
             text.append(f", times {number(loss.factor)}")
         if loss.of:
-            text.append(f"; {loss.right} of {loss.of} right ({percent(loss.right / loss.of)})")
+            answers = f"{loss.right} of {loss.of} right ({percent(loss.right / loss.of)})"
+            text.append(f"; {answers}" if text.cell_len + len(answers) + 2 <= self.width else f"\n     {answers}")
         return text
 
     def _step(self, update: UpdateTrace) -> list[RenderableType]:
@@ -219,7 +247,7 @@ class _Page:
                 number(moved.update_norm),
                 number(moved.ratio, 2),
             )
-        parts: list[RenderableType] = [Text(), table]
+        parts: list[RenderableType] = [Text(), table, Text()]
         if len(update.moved) > _MOST_MOVED:
             parts.append(Text(f"and {len(update.moved) - _MOST_MOVED} more parameters", style="dim"))
         chosen = next((a for a in update.arithmetic if len(a.index) > 1), None) or next(iter(update.arithmetic), None)
@@ -229,18 +257,22 @@ class _Page:
 
     def _arithmetic(self, arithmetic: Arithmetic) -> RenderableType:
         place = f"{clean(arithmetic.parameter)}[{', '.join(map(str, arithmetic.index))}]"
-        lines = [Text(f"One weight, worked out: {place}, {clean(arithmetic.optimizer)}", style="bold")]
+        lines: list[RenderableType] = [
+            Text(f"One weight, worked out: {place}, {clean(arithmetic.optimizer)}", style="bold")
+        ]
         if arithmetic.formula:
-            lines.append(Text(f"  {arithmetic.formula}", style="dim"))
+            lines.append(Text(f"  {clean(arithmetic.formula)}", style="dim"))
         lines.append(Text(f"  w = {number(arithmetic.before, 6)}, g = {number(arithmetic.gradient, 6)}"))
-        lines += [Text(f"  {line}") for line in arithmetic.lines]
+        for line in arithmetic.lines:
+            name, equals, rest = clean(line).partition(" = ")
+            lines.append(_hanging(f"  {name}{equals}", rest))
         if arithmetic.after is not None:
             did = Text(f"  the optimizer made it {number(arithmetic.after, 6)}: ")
             style = "green" if arithmetic.agrees else "bold red"
-            did.append(agreement(arithmetic.agrees, arithmetic.difference), style=style)
+            did.append(agreement(arithmetic.difference, agrees=arithmetic.agrees), style=style)
             lines.append(did if arithmetic.agrees is not None else Text(f"  w_new = {number(arithmetic.after, 6)}"))
         if arithmetic.why:
-            lines.append(Text(f"  not re-derived: {arithmetic.why}", style="dim"))
+            lines.append(_hanging("  not re-derived: ", clean(arithmetic.why), style="dim"))
         return Padding(Group(*lines), (0, 0, 0, 0))
 
     # Training.
@@ -252,7 +284,7 @@ class _Page:
             return []
         parts: list[RenderableType] = [Text(), self._title("Training")]
         if drawn:
-            parts.append(Text(f"loss\n{drawn}"))
+            parts += [Text(f"loss\n{drawn}"), Text()]
         parts.append(self._epochs())
         return parts
 
@@ -262,7 +294,7 @@ class _Page:
         accuracy = any(row.accuracy is not None for row in rows)
         validated = any(row.evaluation_loss is not None for row in rows)
         judged = any(row.evaluation_accuracy is not None for row in rows)
-        columns = [self.document.epochs_are, "loss"]
+        columns = [clean(self.document.epochs_are), "loss"]
         columns += ["accuracy"] if accuracy else []
         columns += ["val. loss"] if validated else []
         columns += ["val. acc."] if judged else []
@@ -274,7 +306,7 @@ class _Page:
             loss = number(row.loss)
             if several:
                 loss = "\n".join(f"{clean(name, 20)} {number(value)}" for name, value in row.losses.items()) or loss
-            cells = [row.name, Text(loss)]
+            cells: list[RenderableType] = [clean(row.name), Text(loss)]
             cells += [percent(row.accuracy)] if accuracy else []
             cells += [number(row.evaluation_loss)] if validated else []
             cells += [percent(row.evaluation_accuracy)] if judged else []
@@ -285,33 +317,51 @@ class _Page:
     # Prediction.
 
     def _prediction(self, trace: PredictionTrace) -> list[RenderableType]:
+        when = ", before the step" if self.document.updates else ""
         parts: list[RenderableType] = [
             Text(),
-            self._title(f"Prediction: sample {trace.sample}, before the step"),
+            self._title(f"Prediction: sample {trace.sample}{when}"),
         ]
         table = self._table("place", "shape", "values")
         for step in trace.steps:
             table.add_row(*_place(step))
-        parts.append(table)
+        parts += [table, Text()]
         if trace.probabilities:
             shares = " ".join(f"{number(value, 3)}" for value in trace.probabilities)
-            parts.append(Text(f"softmax of these scores: [{shares}]"))
+            parts.append(_hanging("softmax of these scores: ", f"[{shares}]"))
         if trace.predicted:
-            parts.append(Text(f"predicted {trace.predicted}, wanted {trace.target}"))
+            parts.append(Text(f"predicted {clean(trace.predicted)}, wanted {clean(trace.target)}"))
         if trace.loss_text:
-            parts.append(Text(f"its loss: {trace.loss_text}"))
+            parts.append(Text(f"its loss: {clean(trace.loss_text)}"))
         if trace.back:
             back = self._table("and back: the gradient at", "shape", "values")
             for step in trace.back:
                 back.add_row(*_place(step))
-            parts.append(back)
+            parts += [Text(), back]
         return parts
 
     def _end(self) -> list[RenderableType]:
         document = self.document
-        lines = [Text(f"- {clean(note, 400)}", style="dim") for note in document.notes]
-        lines.append(Text(f"- record: {clean(document.record, 400)}", style="dim"))
-        return [Text(), *lines]
+        notes = [_hanging("- ", clean(note, 400), style="dim") for note in document.notes]
+        # A path is to be copied: it stands in one piece, on a line of its own where it is long.
+        return [Text(), *notes, Text(f"- record: {clean(document.record, 4096)}", style="dim")]
+
+
+def _hanging(head: str, text: str, style: str = "") -> Table:
+    """``head``, and beside it ``text``, however many lines that takes."""
+    grid = Table.grid()
+    grid.add_column(no_wrap=True, style=style, width=len(head) + (not head.endswith(" ")))
+    grid.add_column(overflow="fold", style=style)
+    grid.add_row(head, text)
+    return grid
+
+
+def _fit(parts: list[str], between: str, width: int) -> list[str]:
+    """The parts in one line where that is wide enough, else each in lines of its own."""
+    together = between.join(parts)
+    if len(together) <= width:
+        return [together]
+    return [line for part in parts for line in wrap(part, width, break_long_words=True) or [""]]
 
 
 def _place(step: PredictionStep) -> tuple[Text, Text, Text]:
@@ -323,14 +373,14 @@ def _place(step: PredictionStep) -> tuple[Text, Text, Text]:
     return Text(clean(step.name, 60), style="cyan"), Text(shape(step.shape)), Text(f"[{values}{more}]")
 
 
-def _few(rows: list) -> list:
+def _few(rows: list[EpochRow]) -> list[EpochRow | None]:
     if len(rows) <= _MOST_ROWS:
         return list(rows)
     half = _MOST_ROWS // 2
     return [*rows[:half], None, *rows[-half:]]
 
 
-def _sampled(rows: list) -> str:
+def _sampled(rows: list[EpochRow]) -> str:
     """What the columns leave out, where they leave out something."""
     updates = sum(row.updates for row in rows)
     known = sum(row.known for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -36,23 +37,24 @@ def clean(text: str, most: int = 200) -> str:
     return kept if len(kept) <= most else kept[: most - 1] + "\u2026"
 
 
-def values_of(summary: Summary | None) -> str:
-    """The range and mean of a tensor."""
+def values_of(summary: Summary | None) -> list[str]:
+    """The range and the mean of a tensor; of a scalar its value."""
+    if summary is None or summary.low is None:
+        return ["-"]
+    if not summary.shape:
+        return [number(summary.low, 6)]
+    if summary.low == summary.high == "nan":
+        return ["nan"]
+    return [f"{number(summary.low, 3)} .. {number(summary.high, 3)}", f"mean {number(summary.mean, 3)}"]
+
+
+def magnitude(summary: Summary | None) -> str:
+    """The root mean square of a tensor; of a scalar its value."""
     if summary is None or summary.low is None:
         return "-"
     if not summary.shape:
-        return number(summary.low, 6)
-    text = f"{number(summary.low, 3)} .. {number(summary.high, 3)}, mean {number(summary.mean, 3)}"
-    if summary.non_finite:
-        text += f", {summary.non_finite} not finite"
-    return text
-
-
-def spread(summary: Summary | None) -> str:
-    """The standard deviation of a tensor; of a scalar its value."""
-    if summary is None or summary.low is None:
-        return "-"
-    return number(summary.std if summary.shape else summary.low, 3)
+        return number(summary.low, 3)
+    return number(math.hypot(to_float(summary.mean), to_float(summary.std)), 3)
 
 
 def first_values(summary: Summary | None, most: int = 4) -> str:
@@ -63,9 +65,14 @@ def first_values(summary: Summary | None, most: int = 4) -> str:
     while isinstance(row, list) and row and isinstance(row[0], list):
         row = row[0]
     if not isinstance(row, list):
-        return number(row)
+        return number(row) if _is_number(row) else ""
+    row = [value for value in row if _is_number(value)]  # the record does not say how deep it goes
     more = " ..." if len(row) > most or (summary.shape and summary.shape[-1] > most) else ""
     return " ".join(number(value, 3) for value in row[:most]) + more
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and value in {"nan", "inf", "-inf"})
 
 
 def shown_stages(stages: list[Stage]) -> tuple[list[Stage], int]:
@@ -81,7 +88,7 @@ def shown_stages(stages: list[Stage]) -> tuple[list[Stage], int]:
     return kept, len(stages) - len(kept)
 
 
-def agreement(agrees: bool | None, difference: Number | None) -> str:
+def agreement(difference: Number | None, *, agrees: bool | None) -> str:
     """Whether the re-derived step is what the optimizer did."""
     if agrees is None:
         return ""

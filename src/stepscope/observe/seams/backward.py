@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stepscope.observe import graph
 from stepscope.observe.naming import name_in_script
 from stepscope.observe.pattern import BACKWARD, GRAD
+from stepscope.observe.quiet import unseen
 from stepscope.observe.seams.base import Seam
 from stepscope.observe.session import number_of
 from stepscope.record import events as ev
@@ -37,10 +38,8 @@ class BackwardSeam(Seam):
     def _make(self, original: Any) -> Any:
         @functools.wraps(original)
         def run_backward(t_outputs: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self.on:
-                return original(t_outputs, *args, **kwargs)
-            lane = self.session.local.lane or self.session.lane()
-            if lane.backwards:
+            lane = self.lane() if self.on else None
+            if lane is None or lane.backwards:
                 return original(t_outputs, *args, **kwargs)
             if self.session.asleep:
                 self._glimpse(lane, t_outputs)
@@ -63,6 +62,7 @@ class BackwardSeam(Seam):
 
         return run_backward
 
+    @unseen
     def _glimpse(self, lane: Lane, t_outputs: Any) -> None:
         """While the loop is only counted: read the loss."""
         try:
@@ -70,13 +70,14 @@ class BackwardSeam(Seam):
         except Exception as error:  # noqa: BLE001
             self.retire(error)
 
+    @unseen
     def _before(self, lane: Lane, roots: list[Tensor], *, accumulates: bool) -> tuple[Any, bool]:
         """Return what is backpropagated, and whether the lane stayed brief."""
         try:
             session = self.session
             value = number_of(roots) if lane.scaled is None else _value(lane, roots)[0]
-            if session.evaluating.open:
-                session.evaluating.close()
+            if lane.evaluating.open:
+                lane.evaluating.close()
             if lane.stepping:
                 lane.drop_stale_steps()
             if lane.brief and lane.goes_on(BACKWARD if accumulates else GRAD):
@@ -91,14 +92,15 @@ class BackwardSeam(Seam):
                         ev.GradientsCleared, where=False, by=cleared.by, owners=owners, parameters=len(entries)
                     )
                 if lane.look is not None and not lane.look.done:
-                    known = value if isinstance(value, float) else None
+                    known = None if not isinstance(value, float) else to_number(value)
                     with lane.look.quietly:
-                        lane.look.before_backward(roots, None if known is None else to_number(known))
+                        lane.look.before_backward(roots, known, _value(lane, roots)[1])
         except Exception as error:  # noqa: BLE001
             self.retire(error)
             return None, True
         return value, False
 
+    @unseen
     def _after(
         self,
         lane: Lane,
@@ -136,6 +138,8 @@ class BackwardSeam(Seam):
     ) -> None:
         session = self.session
         filled = session.ledger.after_backward()
+        if filled.unowned and not filled.owners and session.registry.find_optimizers():
+            filled = session.ledger.after_backward()  # with the owners that are known now
         if not filled.filled and not failed:
             self._find_leaves(roots, filled)
         look = lane.look

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from stepscope.observe.patching import Patches
+from stepscope.observe.quiet import unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
+    from stepscope.observe.lane import Lane
     from stepscope.observe.session import Session
 
 
@@ -57,6 +62,26 @@ class Seam:
         self.on = False
         self.patches.remove()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Run the block with this seam out of the way."""
+        with ExitStack() as stack:
+            for patches in self.all_patches():
+                stack.enter_context(patches.lifted())
+            yield
+
+    def all_patches(self) -> list[Patches]:
+        """Every set of patches of this seam."""
+        return [self.patches]
+
+    def lane(self) -> Lane | None:
+        """The lane of this thread; None after a failure of ours."""
+        try:
+            return self.session.local.lane or self.session.lane()
+        except Exception as error:  # noqa: BLE001
+            self.retire(error)
+            return None
+
     def retire(self, error: Exception) -> None:
         """A failure of ours: say so and observe no more here."""
         if self.on:
@@ -65,12 +90,13 @@ class Seam:
 
     def after(self, observe: Callable[..., None]) -> Callable[[Any], Any]:
         """Make wrappers that call ``observe(result, *args, **kwargs)`` after the original."""
+        observe = unseen(observe)
 
         def make(original: Any) -> Any:
             @functools.wraps(original)
             def wrapper(*args: Any, **kwargs: Any) -> Any:
                 result = original(*args, **kwargs)
-                if self.on:
+                if self.on and not torch.compiler.is_compiling():
                     try:
                         observe(result, *args, **kwargs)
                     except Exception as error:  # noqa: BLE001  # ours, and never the training's

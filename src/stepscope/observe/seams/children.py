@@ -23,5 +23,5 @@ class ChildSeam(Seam):
 
     def _started(self, _result: None, process: Any) -> None:
         target = getattr(process, "_target", None)
-        if not getattr(target, "__module__", "").startswith("torch.utils.data"):
+        if not str(getattr(target, "__module__", "")).startswith("torch.utils.data"):
             self.session.note_aside(ev.ChildStarted, name=str(process.name)[:200])

@@ -29,7 +29,7 @@ class ClipSeam(Seam):
     def _by_norm(
         self, _result: None, parameters: Any, max_norm: float, total_norm: Any, *_args: Any, **_kwargs: Any
     ) -> None:
-        self.session.clipped("norm", _listed(parameters), max_norm, total_norm)
+        self.session.clipped("norm", lambda: _listed(parameters), max_norm, total_norm)
 
     def _make_by_value(self, original: Any) -> Any:
         @functools.wraps(original)
@@ -39,16 +39,24 @@ class ClipSeam(Seam):
                 if caller.f_code.co_name == "clip_grad_value_":
                     try:
                         names = caller.f_locals
-                        self.session.clipped("value", _listed(names["parameters"]), names["clip_value"], None)
+                        find = functools.partial(self._clipped_by_value, names["parameters"], names["grads"])
+                        self.session.clipped("value", find, names["clip_value"], None)
                     except Exception as error:  # noqa: BLE001
                         self.retire(error)
             return original(*args, **kwargs)
 
         return group_tensors
 
+    def _clipped_by_value(self, parameters: Any, gradients: list[Tensor]) -> list[Tensor]:
+        listed = _listed(parameters)
+        if listed:
+            return listed
+        # A generator is used up by now: only those that have a gradient can be told.
+        clipped = {id(gradient) for gradient in gradients}
+        return [p for _, p in self.session.registry.entries() if p.grad is not None and id(p.grad) in clipped]
+
 
 def _listed(parameters: Any) -> list[Tensor]:
-    # A generator is used up by now; clip_grad_norm_ hands on a list, clip_grad_value_ may not.
     if isinstance(parameters, Tensor):
         return [parameters]
     return [p for p in parameters if isinstance(p, Tensor)] if isinstance(parameters, (list, tuple)) else []

@@ -6,6 +6,7 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from stepscope.observe.quiet import unseen
 from stepscope.observe.seams.base import Seam
 
 if TYPE_CHECKING:
@@ -13,14 +14,23 @@ if TYPE_CHECKING:
 
 
 class _Pass:
-    """An iterator's loader and how many batches it has handed out."""
+    """An iterator and its loader, which it outlives in ``for batch in DataLoader(...)``."""
 
-    __slots__ = ("batches", "iterator", "loader")
+    __slots__ = ("_loader", "iterator")
 
-    def __init__(self, iterator: Any, loader: Any) -> None:
-        self.iterator = weakref.ref(iterator)
-        self.loader = weakref.ref(loader)
-        self.batches = 0
+    def __init__(self, iterator: weakref.ref[Any], loader: Any) -> None:
+        self.iterator = iterator
+        # A loader with persistent workers holds its iterator: kept here it would never be freed.
+        held = getattr(loader, "_iterator", None) is not None
+        self._loader = weakref.ref(loader) if held else functools.partial(_same, loader)
+
+    def loader(self) -> Any:
+        """The loader, where it is alive."""
+        return self._loader()
+
+
+def _same(loader: Any) -> Any:
+    return loader
 
 
 class DataSeam(Seam):
@@ -36,9 +46,8 @@ class DataSeam(Seam):
         self.patches.replace(module._BaseDataLoaderIter, "__next__", self._make_next)
 
     def _started(self, iterator: Any, loader: Any) -> None:
-        if len(self._passes) > 64:
-            self._passes = {key: p for key, p in self._passes.items() if p.iterator() is not None}
-        self._passes[id(iterator)] = _Pass(iterator, loader)
+        passes, key = self._passes, id(iterator)
+        passes[key] = _Pass(weakref.ref(iterator, lambda _ref: passes.pop(key, None)), loader)
         self.session.pass_started(loader)
 
     def _make_next(self, original: Any) -> Any:
@@ -57,6 +66,7 @@ class DataSeam(Seam):
 
         return __next__
 
+    @unseen
     def _told(self, iterator: Any, batch: Any, *, ended: bool = False) -> None:
         found = self._passes.get(id(iterator))
         loader = found.loader() if found is not None and found.iterator() is iterator else None
@@ -64,9 +74,8 @@ class DataSeam(Seam):
             return
         try:
             if ended:
-                self.session.pass_ended(loader, found.batches)
+                self.session.pass_ended(loader, iterator._num_yielded)
             else:
-                self.session.fetched(loader, found.batches, batch)
-                found.batches += 1
+                self.session.fetched(loader, iterator._num_yielded - 1, batch)
         except Exception as error:  # noqa: BLE001
             self.retire(error)

@@ -36,6 +36,7 @@ _IN_TORCH = {
     "margin_ranking_loss": "margin_ranking_loss",
     "triplet_margin_loss": "triplet_margin_loss",
 }
+_tracing = torch._C._get_tracing_state
 #: Where ``ignore_index`` stands among the positional arguments.
 _IGNORE_INDEX_AT = 4
 
@@ -62,12 +63,12 @@ class LossSeam(Seam):
         @functools.wraps(original)
         def loss(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
-            if self.on and isinstance(result, Tensor) and not torch.compiler.is_compiling():
+            if self.on and isinstance(result, Tensor) and not torch.compiler.is_compiling() and _tracing() is None:
                 try:
                     ignored = args[_IGNORE_INDEX_AT] if has_ignore_index and len(args) > _IGNORE_INDEX_AT else -100
                     prediction = args[0] if args else kwargs.get("input")
                     target = args[1] if len(args) > 1 else kwargs.get("target")
-                    self.session.loss_called(function, result, prediction, target, ignored)
+                    self.session.loss_called(function, result, prediction, target, ignored, args[2:])
                 except Exception as error:  # noqa: BLE001
                     self.retire(error)
             return result

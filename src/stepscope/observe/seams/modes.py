@@ -34,6 +34,10 @@ class ModeSeam(Seam):
         self.patches.replace(grad_mode.no_grad, "__enter__", self._make_enter("no_grad"))
         self.patches.replace(grad_mode.inference_mode, "__enter__", self._make_enter("inference_mode"))
 
+    def all_patches(self) -> list[Patches]:
+        """The wrapper of ``zero_grad`` is a set of its own."""
+        return [self.patches, self._clearing]
+
     def remove(self) -> None:
         """Take the wrappers out."""
         super().remove()
@@ -44,8 +48,8 @@ class ModeSeam(Seam):
         def train(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             if not self.on or torch.compiler.is_compiling():
                 return original(module, *args, **kwargs)
-            lane = self.session.lane()
-            if lane.quiet:
+            lane = self.lane()
+            if lane is None or lane.quiet:
                 return original(module, *args, **kwargs)
             lane.quiet += 1
             try:

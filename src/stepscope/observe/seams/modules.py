@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from stepscope.observe.patching import Patches
+from stepscope.observe.quiet import unseen
 from stepscope.observe.seams.base import Seam
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class ModuleSeam(Seam):
         """Listen no more; the modules run as torch made them."""
         self._armed.remove()
 
+    def all_patches(self) -> list[Patches]:
+        """The wrapper of calls is a set of its own."""
+        return [self.patches, self._armed]
+
     def remove(self) -> None:
         """Take the wrapper out for good."""
         super().remove()
@@ -49,12 +54,15 @@ class ModuleSeam(Seam):
     def _make(self, original: Any) -> Any:
         @functools.wraps(original)
         def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if not self.on or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            # Asked first: code that is compiled through this wrapper must not depend on anything of ours.
+            if torch.compiler.is_compiling() or not self.on or torch._C._get_tracing_state() is not None:
                 return original(module, *args, **kwargs)
-            lane = self.session.lane()
+            lane = self.lane()
+            if lane is None or lane.brief:  # armed for another thread's sake
+                return original(module, *args, **kwargs)
             look = lane.look
             if lane.depth:
-                if look is None or look.done or lane.backwards or not torch.is_grad_enabled():
+                if look is None or look.done or lane.backwards or look.failed:
                     return original(module, *args, **kwargs)
                 return look.call_layer(original, module, args, kwargs)
             if lane.backwards:
@@ -65,27 +73,35 @@ class ModuleSeam(Seam):
 
     def _called_by_user(self, lane: Lane, original: Any, module: nn.Module, args: Any, kwargs: Any) -> Any:
         grad = torch.is_grad_enabled()
-        model = None
-        try:
-            if grad:
-                self.session.settle_manual(lane)
-            model = self.session.registry.model(module)
-        except Exception as error:  # noqa: BLE001
-            self.retire(error)
+        model = self._model(lane, module, grad=grad)
         look = lane.look
         lane.depth = 1
         result, failed = None, True
         try:
-            if look is not None and grad and model is not None and not look.done:
+            if look is not None and grad and model is not None and not look.done and not look.failed:
                 result = look.call_model(original, module, args, kwargs, model)
             else:
                 result = original(module, *args, **kwargs)
             failed = False
         finally:
             lane.depth = 0
+            if look is not None and look.failed is not None:
+                self.retire(look.failed)
             if self.on:
                 try:
                     self.session.model_called(module, grad=grad, failed=failed, args=args, kwargs=kwargs, result=result)
                 except Exception as error:  # noqa: BLE001
                     self.retire(error)
         return result
+
+    @unseen
+    def _model(self, lane: Lane, module: nn.Module, *, grad: bool) -> str | None:
+        """The id of a module that user code calls; None after a failure of ours."""
+        try:
+            if grad:
+                self.session.settle_manual(lane)
+            self.session.registry.claim(module.parameters())
+            return self.session.registry.model(module)
+        except Exception as error:  # noqa: BLE001
+            self.retire(error)
+            return None

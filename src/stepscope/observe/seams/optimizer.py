@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,13 +11,14 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from stepscope.observe.patching import Patches
-from stepscope.observe.pattern import CLEAR, STEP
+from stepscope.observe.pattern import CLEAR, MADE, STEP
+from stepscope.observe.quiet import unseen
 from stepscope.observe.registry import gradients_in, rates_of
 from stepscope.observe.seams.base import Seam
 from stepscope.record import events as ev
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from stepscope.observe.lane import Lane
@@ -41,14 +43,17 @@ class OptimizerSeam(Seam):
 
     def _listen(self, asleep: Sleep | None) -> None:
         """Hook into steps; of a loop that is asleep only into their end."""
-        self._forget()
-        if asleep is not None:
-            self._handles = [register_optimizer_step_post_hook(self._safely(asleep))]
+        after = self._after if asleep is None else self._safely(asleep)
+        for before in self._handles[1:]:
+            before.remove()
+        if self._handles:
+            # This may run inside that very hook, while torch goes through them: it must stay in its place.
+            self._handles[0].hooks_dict_ref()[self._handles[0].id] = after
         else:
-            self._handles = [
-                register_optimizer_step_pre_hook(self._before),
-                register_optimizer_step_post_hook(self._after),
-            ]
+            self._handles = [register_optimizer_step_post_hook(after)]
+        del self._handles[1:]
+        if asleep is None:
+            self._handles.append(register_optimizer_step_pre_hook(self._before))
 
     def _safely(self, asleep: Sleep) -> Callable[..., None]:
         stepped = asleep.stepped
@@ -66,6 +71,20 @@ class OptimizerSeam(Seam):
             handle.remove()
         self._handles = []
 
+    def all_patches(self) -> list[Patches]:
+        """The wrapper of ``zero_grad`` is a set of its own."""
+        return [self.patches, self._clearing]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the hooks out as well."""
+        self._forget()
+        try:
+            with super().paused():
+                yield
+        finally:
+            self._listen(self.session.asleep)
+
     def remove(self) -> None:
         """Take hooks and wrappers out."""
         super().remove()
@@ -73,6 +92,9 @@ class OptimizerSeam(Seam):
         self._forget()
 
     def _made(self, _result: None, optimizer: Optimizer, *_args: Any, **_kwargs: Any) -> None:
+        lane = self.session.lane()
+        if not lane.brief or not lane.goes_on(MADE):
+            lane.learn(MADE, None)
         self.session.registry.optimizer(optimizer, made=True)
 
     def _make_zero_grad(self, original: Any) -> Any:
@@ -81,35 +103,42 @@ class OptimizerSeam(Seam):
         @functools.wraps(original)
         def zero_grad(optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
             result = original(optimizer, *args, **kwargs)
-            if self.on:
-                lane = local.lane
-                if lane is not None and lane.brief and lane.goes_on(CLEAR | id(optimizer)):
-                    return result
+            if self.on and not torch.compiler.is_compiling():
                 try:
-                    self.session.registry.optimizer(optimizer)
-                    self.session.cleared("optimizer", optimizer, _parameters(optimizer))
+                    lane = local.lane
+                    if lane is None or not lane.brief or not lane.goes_on(CLEAR | id(optimizer)):
+                        self._cleared(optimizer)
                 except Exception as error:  # noqa: BLE001
                     self.retire(error)
             return result
 
         return zero_grad
 
-    def _before(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+    @unseen
+    def _cleared(self, optimizer: Optimizer) -> None:
+        self.session.registry.optimizer(optimizer)
+        parameters = _parameters(optimizer)
+        self.session.registry.claim(parameters)
+        self.session.cleared("optimizer", optimizer, parameters)
+
+    def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if not self.on or torch.compiler.is_compiling():
             return
         try:
             lane = self.session.local.lane or self.session.lane()
             again = lane.begin_step(optimizer)
             if not lane.brief and not again:
-                self._about_to_step(lane, optimizer)
+                self._about_to_step(lane, optimizer, closure=_has_closure(args, kwargs))
         except Exception as error:  # noqa: BLE001
             self.retire(error)
 
-    def _about_to_step(self, lane: Lane, optimizer: Optimizer) -> None:
+    @unseen
+    def _about_to_step(self, lane: Lane, optimizer: Optimizer, *, closure: bool) -> None:
         session = self.session
         id_ = session.registry.optimizer(optimizer)
         session.owners_seen.add(id_)
         parameters = _parameters(optimizer)
+        session.registry.claim(parameters)
         gone = session.ledger.silently_cleared(parameters)
         if gone is not None:
             owners = session.ledger.emptied([id_])
@@ -118,7 +147,7 @@ class OptimizerSeam(Seam):
             )
         if lane.look is not None and not lane.look.done:
             with lane.look.quietly:
-                lane.look.step.before_step(optimizer, id_, gradients=gradients_in(parameters) > 0)
+                lane.look.step.before_step(optimizer, id_, gradients=gradients_in(parameters) > 0, closure=closure)
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if not self.on or torch.compiler.is_compiling():
@@ -138,6 +167,7 @@ class OptimizerSeam(Seam):
         except Exception as error:  # noqa: BLE001
             self.retire(error)
 
+    @unseen
     def _stepped(self, lane: Lane, optimizer: Optimizer, *, closure: bool) -> None:
         session = self.session
         id_ = session.registry.optimizer(optimizer)

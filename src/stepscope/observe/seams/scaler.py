@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from stepscope.observe.quiet import unseen
 from stepscope.observe.seams.base import Seam
 from stepscope.observe.session import number_of
 
@@ -50,7 +51,9 @@ class ScalerSeam(Seam):
         def step(scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
             if not self.on or not scaler.is_enabled():
                 return original(scaler, optimizer, *args, **kwargs)
-            lane = self.session.lane()
+            lane = self.lane()
+            if lane is None:
+                return original(scaler, optimizer, *args, **kwargs)
             self._tell("step", optimizer, scaler)
             before = lane.updates
             result = original(scaler, optimizer, *args, **kwargs)
@@ -60,6 +63,7 @@ class ScalerSeam(Seam):
 
         return step
 
+    @unseen
     def _tell(self, action: str, optimizer: Any, scaler: Any) -> None:
         try:
             self.session.scaled(action, optimizer, _scale_of(scaler))

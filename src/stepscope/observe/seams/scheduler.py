@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import threading
-import warnings
 from typing import TYPE_CHECKING, Any
 
-from stepscope.observe.frames import user_frames
+import torch
+
+from stepscope.observe.quiet import unseen
 from stepscope.observe.registry import rates_of
 from stepscope.observe.seams.base import Seam
 
@@ -25,10 +26,11 @@ class SchedulerSeam(Seam):
 
     def install(self, module: ModuleType) -> None:
         """Wrap ``__init__`` once and every ``step`` there is; later classes when one is made."""
-        self._inside = threading.local()
+        self._inside = _Inside()
         self._wrapped: set[type] = set()
         base = module.LRScheduler
         self.patches.replace(base, "__init__", self._make_init)
+        self.patches.replace(base, "_initial_step", self._make_initial_step)
         for cls in (base, *_subclasses(base)):
             self._wrap(cls)
 
@@ -41,7 +43,8 @@ class SchedulerSeam(Seam):
         @functools.wraps(original)
         def __init__(scheduler: Any, *args: Any, **kwargs: Any) -> None:
             if not self.on:
-                return original(scheduler, *args, **kwargs)
+                original(scheduler, *args, **kwargs)
+                return
             for cls in type(scheduler).__mro__[:-1]:
                 self._wrap(cls)
             with self._nested():
@@ -50,31 +53,46 @@ class SchedulerSeam(Seam):
                 self.session.registry.scheduler(scheduler, made=True)
             except Exception as error:  # noqa: BLE001
                 self.retire(error)
-            return None
 
         return __init__
+
+    def _make_initial_step(self, original: Any) -> Any:
+        # Some schedulers (SequentialLR) take the first step of others again, outside any ``__init__`` of the base.
+        @functools.wraps(original)
+        def _initial_step(scheduler: Any) -> None:
+            with self._nested():
+                original(scheduler)
+
+        return _initial_step
 
     def _make_step(self, original: Any) -> Any:
         @functools.wraps(original)
         def step(scheduler: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self.on or getattr(self._inside, "depth", 0):
+            if not self.on or torch.compiler.is_compiling() or self._inside.depth:
                 return original(scheduler, *args, **kwargs)
             with self._nested():
-                if getattr(scheduler, "_step_count", 1) <= 1 or args or kwargs:
-                    result = _as_called_by_user(original, scheduler, *args, **kwargs)
-                else:
-                    result = original(scheduler, *args, **kwargs)
-            try:
-                optimizer = getattr(scheduler, "optimizer", None)
-                self.session.scheduled(scheduler, rates_of(optimizer) if optimizer is not None else [])
-            except Exception as error:  # noqa: BLE001
-                self.retire(error)
+                result = original(scheduler, *args, **kwargs)
+            self._stepped(scheduler)
             return result
 
         return step
 
+    @unseen
+    def _stepped(self, scheduler: Any) -> None:
+        try:
+            optimizer = getattr(scheduler, "optimizer", None)
+            self.session.scheduled(scheduler, rates_of(optimizer) if optimizer is not None else [])
+        except Exception as error:  # noqa: BLE001
+            self.retire(error)
+
     def _nested(self) -> _Depth:
         return _Depth(self._inside)
+
+
+class _Inside(threading.local):
+    """How deep this thread is in scheduler code."""
+
+    depth: int = 0
 
 
 class _Depth:
@@ -82,38 +100,17 @@ class _Depth:
 
     __slots__ = ("_local",)
 
-    def __init__(self, local: threading.local) -> None:
+    def __init__(self, local: _Inside) -> None:
         self._local = local
 
     def __enter__(self) -> None:
-        self._local.depth = getattr(self._local, "depth", 0) + 1
+        self._local.depth += 1
 
     def __exit__(self, *_exc: object) -> None:
         self._local.depth -= 1
 
 
-def _as_called_by_user(original: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call ``original``; its warnings, which name their caller, name the user's line and not ours."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = original(*args, **kwargs)
-    frame = next(user_frames(), None)
-    for warning in caught:
-        if frame is None or not warning.filename.startswith(__file__):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-            continue
-        warnings.warn_explicit(
-            warning.message,
-            warning.category,
-            frame.f_code.co_filename,
-            frame.f_lineno,
-            module=frame.f_globals.get("__name__"),
-            registry=frame.f_globals.setdefault("__warningregistry__", {}),
-        )
-    return result
-
-
 def _subclasses(cls: type) -> Iterator[type]:
-    for sub in cls.__subclasses__():
+    for sub in type.__subclasses__(cls):
         yield sub
         yield from _subclasses(sub)

@@ -6,6 +6,7 @@ import functools
 import os
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -34,10 +35,10 @@ class StateSeam(Seam):
     def _make_state_dict(self, original: Any) -> Any:
         @functools.wraps(original)
         def state_dict(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if not self.on:
+            if not self.on or torch.compiler.is_compiling():
                 return original(module, *args, **kwargs)
-            lane = self.session.lane()
-            if lane.quiet:  # a child's part of its parent's
+            lane = self.lane()
+            if lane is None or lane.quiet:  # a child's part of its parent's
                 return original(module, *args, **kwargs)
             lane.quiet += 1
             try:

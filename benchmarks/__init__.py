@@ -1,0 +1,1 @@
+"""The project's figures, each of which anyone can make again: ``make bench``."""

@@ -1,0 +1,89 @@
+"""What watching costs
+
+Each job in one process, blocks of updates bare and watched in random order; the ratio of the
+medians, of CPU time (this kind of machine is shared; on a GPU wall time is taken). "Steady" is a
+loop that has proved regular. "All told" also counts its rare updates noted in full and looked at
+closely, as they came. A close look is measured with every update looked at.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+import stepscope
+from benchmarks.jobs import JOBS, make
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stepscope.observe.watch import Watch
+
+
+def run(*, quick: bool) -> None:
+    """Print a row per job and device."""
+    torch.set_num_threads(1)
+    print("| job | bare, a update | steady | budget | all told | close look | budget |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for device in ("cpu", *(("cuda",) if torch.cuda.is_available() else ())):
+        for name, (_, warm) in JOBS.items():
+            _row(name, device, warm, quick=quick)
+
+
+def _row(name: str, device: str, warm: int, *, quick: bool) -> None:
+    train = make(name, device)
+    train(20)
+    began = time.perf_counter()
+    train(20)
+    update = (time.perf_counter() - began) / 20
+    block = max(1, min(100, round(0.02 / update)))
+    rounds = 40 if quick else 200
+    rounds = max(12, min(rounds, round((10 if quick else 40) / (2 * block * update))))
+    bare, steady = _compare(train, block, rounds, warm, device, looks="auto")
+    plain, looked = _compare(train, max(1, block // 10), rounds // 2, 2, device, looks="all")
+    small = "linear" in name or "MLP" in name
+    print(
+        f"| {name}{'' if device == 'cpu' else ' (GPU)'} | {1e6 * statistics.median(bare):.0f} us "
+        f"| {statistics.median(steady) / statistics.median(bare):.3f} | {1.03 if small else 1.01:.2f} "
+        f"| {sum(steady) / sum(bare):.3f} "
+        f"| {statistics.median(looked) / statistics.median(plain):.1f} | 10 |",
+        flush=True,
+    )
+
+
+def _compare(
+    train: Callable[[int], None], block: int, rounds: int, warm: int, device: str, *, looks: str
+) -> tuple[list[float], list[float]]:
+    """Seconds per update of ``rounds`` blocks, bare and watched."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    times: dict[bool, list[float]] = {False: [], True: []}
+    folder = Path(tempfile.mkdtemp())
+    try:
+        with stepscope.watch(folder / "record", looks=looks) as watch:  # type: ignore[arg-type]
+            train(warm)
+            for _ in range(rounds):
+                for watched in random.sample((False, True), 2):
+                    times[watched].append(_block(train, block, clock, watch, watched=watched))
+    finally:
+        shutil.rmtree(folder)
+    return times[False], times[True]
+
+
+def _block(
+    train: Callable[[int], None], block: int, clock: Callable[[], float], watch: Watch, *, watched: bool
+) -> float:
+    if watched:
+        began = clock()
+        train(block)
+        return (clock() - began) / block
+    with watch.paused():
+        began = clock()
+        train(block)
+        return (clock() - began) / block
