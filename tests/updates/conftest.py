@@ -9,6 +9,7 @@ the record names no line, and as ``phase@12`` on a line without a mark.
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,14 @@ class Played:
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors are slower on several threads, and very much so on a busy machine."""
+def on_its_own():
+    """Nothing compiled yet, and one thread: on a busy machine tiny tensors are very slow on several."""
     import torch
 
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None:  # what an earlier test compiled is no business of this one's watch
+        dynamo.reset()
+        sys.modules["torch._dynamo.utils"].counters.clear()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -39,6 +39,29 @@ if TYPE_CHECKING:
 
 _clock = time.perf_counter
 
+#: Events between two updates that are noted one by one: a loop that never steps must not fill the disk.
+MOST_LOOSE = 10_000
+_LOOSE = (
+    ev.ModelCalled,
+    ev.LossComputed,
+    ev.Backward,
+    ev.GradComputed,
+    ev.GradientsCleared,
+    ev.GradientsClipped,
+    ev.GradientsDisabled,
+    ev.ModeChanged,
+    ev.PassStarted,
+    ev.PassEnded,
+    ev.BatchFetched,
+    ev.Accuracy,
+    ev.Evaluated,
+    ev.StateMoved,
+    ev.CheckpointMoved,
+    ev.SchedulerStepped,
+)
+#: Events that wait to be written; before the first update none does, so that a kill loses little.
+_MOST_WAITING = 64
+
 
 class Deferred:
     """An event whose numbers are still on a device."""
@@ -82,6 +105,8 @@ class Session:
         self._cells: dict[str, Tensor] = {}
         self._began = _clock()
         self._outbox: deque[ev.AnyEvent | Deferred] = deque()
+        self._loose = (0, 0)  # how many updates were made, and events noted since
+        self._left_out = 0
         self._lock = threading.RLock()
         self.local = _Local()
         self._lanes: list[Lane] = []
@@ -100,6 +125,7 @@ class Session:
         return running[0] if len(running) == 1 else None
 
     def _new_lane(self) -> Lane:
+        self.rouse()  # steps of another thread are not to be counted for the one that sleeps
         with self._lock:
             lane = self.local.lane = Lane(self, len(self._lanes))
             self._lanes.append(lane)
@@ -182,8 +208,23 @@ class Session:
     def put(self, event: ev.AnyEvent, deferred: Deferred | None = None) -> None:
         """Put an event into the record, in order, and into the assembler."""
         with self._lock:
+            if self._crowded(event):
+                return
             self._outbox.append(deferred or event)
             self.assembler.feed(event)
+            if not self.assembler.updates or len(self._outbox) > _MOST_WAITING:
+                self.flush()
+
+    def _crowded(self, event: ev.AnyEvent) -> bool:
+        """Whether so much has come since the last update that ``event`` is only counted."""
+        if self.assembler.updates != self._loose[0]:
+            self._loose = (self.assembler.updates, 0)
+        updates, count = self._loose
+        self._loose = (updates, count + 1)
+        if count < MOST_LOOSE or not isinstance(event, _LOOSE):
+            return False
+        self._left_out += 1
+        return True
 
     @unseen
     def flush(self, *, wait: bool = False) -> None:
@@ -450,7 +491,12 @@ class Session:
         self.assembler.finish()  # a manual update that no further round has ended counts, too
         self.put(
             ev.RunEnded(
-                at=self.now(), rank=self.rank, reason=reason, message=message[:2000], updates=self.assembler.updates
+                at=self.now(),
+                rank=self.rank,
+                reason=reason,
+                message=message[:2000],
+                updates=self.assembler.updates,
+                left_out=self._left_out,
             )
         )
         self.flush(wait=True)

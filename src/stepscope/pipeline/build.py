@@ -92,6 +92,8 @@ def what_was_seen(run: RankRun) -> str:
     }
     parts = [f"{count} {_SINGULAR[what] if count == 1 else what}" for what, count in counts.items() if count]
     seen = ", ".join(parts) or "nothing of a training at all"
+    if run.ended is not None and run.ended.left_out:
+        seen += f", and {run.ended.left_out} more events that were only counted"
     return f"no optimizer step was seen, and no update without an optimizer either; what was seen: {seen}"
 
 

@@ -341,11 +341,15 @@ class Defect(Event, frozen=True, kw_only=True, tag="defect"):
 
 
 class RunEnded(Event, frozen=True, kw_only=True, tag="run-ended"):
-    """The script, or the ``with`` block, ended."""
+    """The script, or the ``with`` block, ended.
+
+    ``left_out`` counts events that were not noted because very many came without an update.
+    """
 
     reason: Literal["finished", "exception", "interrupted", "exit", "stopped"]
     message: str = ""
     updates: int = 0
+    left_out: int = 0
 
 
 AnyEvent: TypeAlias = (

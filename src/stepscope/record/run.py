@@ -109,9 +109,9 @@ class RankRun:
                     self.schedulers[event.id] = event
                 case ev.LookTaken():
                     looks[event.update] = event.look
-                case ev.Stretch():
-                    self.stretches.append((assembler.updates + 1, event))
             self._sort(assembler.feed(event))
+            if isinstance(event, ev.Stretch):  # fed by now: it may have ended a manual update before it
+                self.stretches.append((assembler.updates - event.updates + 1, event))
         self._sort(assembler.finish())
         self.update_count = assembler.updates
         self.round_count = assembler.rounds
