@@ -90,15 +90,15 @@ def train(model, optimizer, shape, updates=UPDATES, context=None):
             return loss
 
         if isinstance(optimizer, torch.optim.LBFGS):
-            losses.append(float(optimizer.step(closure)))
+            losses.append(optimizer.step(closure).item())
         else:
-            losses.append(float(closure()))
+            losses.append(closure().item())
             optimizer.step()
         if number % 5 == 4:
             frozen = [m for m in model.modules() if not m.training]
             model.eval()
             with torch.no_grad():
-                losses.append(float(nn.functional.cross_entropy(model(inputs), targets)))
+                losses.append(nn.functional.cross_entropy(model(inputs), targets).item())
             model.train()
             for module in frozen:
                 module.training = False
@@ -138,11 +138,10 @@ def test_bfloat16_autocast(same, digest):
     same(run)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_loop_long_enough_to_be_watched_briefly_and_then_only_counted(same, digest, optimizer):
+def test_a_loop_long_enough_to_be_watched_briefly_and_then_only_counted(same, digest):
     def run():
         model = mlp()
-        step = OPTIMIZERS[optimizer](model.parameters())
+        step = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
         for number in range(2600):
             step.zero_grad()
             nn.functional.cross_entropy(model(torch.randn(4, 6)), torch.randint(0, 3, (4,))).backward()

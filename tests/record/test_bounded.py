@@ -103,10 +103,12 @@ def test_a_loop_that_never_steps(record, monkeypatch):
     model = torch.nn.Linear(4, 2)
     sizes = {}
     with stepscope.watch(record):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)  # made, and never told to step
         for done in range(1, 2_001):
             model(torch.ones(1, 4)).sum().backward()
             if done in {20, 1_000, 2_000}:
                 sizes[done] = size_of(record)
+    assert not optimizer.state
     assert sizes[20] > 20 * 100
     assert sizes[2_000] == sizes[1_000] < 600_000
     ended = stepscope.load(record).main.ended

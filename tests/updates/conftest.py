@@ -13,13 +13,15 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import stepscope
-from stepscope.record.run import RankRun
-from stepscope.record.updates import Round, Update
+
+if TYPE_CHECKING:
+    from stepscope.record.run import RankRun
+    from stepscope.record.updates import Round, Update
 
 _MARK = re.compile(r"#\s*([\w-]+)\s*$")
 

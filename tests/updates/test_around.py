@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stepscope.record.events import ScalerUsed
+
 HEAD = """
 import torch
 from torch import nn
@@ -44,18 +46,12 @@ for i in range(4):
     losses = played.names["losses"]
     assert played.losses() == [losses[0], losses[2], losses[3]]
     assert [len(u.discarded) for u in played.main.updates] == [0, 1, 0]
-    actions = [(e.action, played.at(e.line)) for e in played.main.of(_scaler_used())]
+    actions = [(e.action, played.at(e.line)) for e in played.main.of(ScalerUsed)]
     stepped = [("scale", "backward"), ("unscale", "unscale"), ("step", "step"), ("update", "update")]
     skipped = [*stepped[:3], ("skip", "step"), stepped[3]]
     assert actions == stepped + skipped + stepped + stepped
     scales = {r.backward.scale for u in played.main.updates for r in u.rounds}
     assert scales == {1024.0, 512.0}
-
-
-def _scaler_used():
-    from stepscope.record.events import ScalerUsed
-
-    return ScalerUsed
 
 
 SCHEDULERS = {
@@ -105,9 +101,9 @@ for i in range(4):
     ],
 )
 def test_clipping_by_either_name(play, call, by):
-    from torch.nn.utils import clip_grad_norm_, clip_grad_value_
-
     import builtins
+
+    from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
     # Imported before the watch, as a library does that keeps the names.
     builtins.clip_by_norm, builtins.clip_by_value = clip_grad_norm_, clip_grad_value_

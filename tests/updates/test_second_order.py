@@ -215,10 +215,14 @@ for _ in range(3):
     high.step()  # step-high
 """
     )
-    assert played.told() == [
-        "step low 1: clear clear forward@first forward@second loss backward step@step-low",
-        "step high 1: step@step-high",
-    ] * 3
+    assert (
+        played.told()
+        == [
+            "step low 1: clear clear forward@first forward@second loss backward step@step-low",
+            "step high 1: step@step-high",
+        ]
+        * 3
+    )
 
 
 def test_an_optimizer_that_calls_super_step_counts_once(play):
@@ -259,47 +263,3 @@ for _ in range(3):
 """
     )
     assert played.told() == ["step optimizer 1: clear forward@backward loss@backward backward step"] * 3
-
-
-def test_truncated_backpropagation_through_time(play):
-    played = play(
-        """
-import torch
-from torch import nn
-torch.manual_seed(0)
-cell, head = nn.LSTMCell(2, 4), nn.Linear(4, 1)
-optimizer = torch.optim.SGD([*cell.parameters(), *head.parameters()], lr=0.1)
-h = c = torch.zeros(3, 4)
-for chunk in range(3):
-    h, c = h.detach(), c.detach()
-    optimizer.zero_grad()  # clear
-    total = 0.0
-    for t in range(2):
-        h, c = cell(torch.randn(3, 2), (h, c))  # cell
-        total = total + head(h).pow(2).mean()  # head
-    total.backward()  # backward
-    optimizer.step()  # step
-"""
-    )
-    steps = " ".join(["forward@cell forward@head"] * 2)
-    assert played.told() == [f"step optimizer 1: clear {steps} backward step"] * 3
-
-
-def test_several_losses_with_several_backwards(play):
-    played = play(
-        HEAD
-        + """
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-for _ in range(2):
-    optimizer.zero_grad()  # clear
-    output = model(x)  # forward
-    one = mse(output, y)  # one
-    two = output.abs().mean()
-    one.backward(retain_graph=True)  # backward-one
-    two.backward()  # backward-two
-    optimizer.step()  # step
-"""
-    )
-    assert played.told() == [
-        "step optimizer 2: clear forward loss@one backward@backward-one backward@backward-two step"
-    ] * 2

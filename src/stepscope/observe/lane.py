@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 FAMILIAR = 2
 #: A stretch is told after this many seconds at the latest, so that a kill loses little.
 MOST_SECONDS = 2.0
+#: Without a loader there are no epochs: a stretch is then told after so many updates, or a
+#: twentieth of the run, so that a table of the run has rows.
+BLOCK = 16
 #: A loop falls asleep after this many updates in which nothing happened around it.
 LULL = 2
 #: From this many stretches on, each must be a thousandth of the run: the record stays bounded.
@@ -229,7 +232,8 @@ class Lane:
             self.wake()
             self.begin()
             return False
-        if _clock() - self._since > MOST_SECONDS and not self._too_many():
+        overdue = not self._passes and self._count >= max(BLOCK, self.updates // 20)
+        if (overdue or _clock() - self._since > MOST_SECONDS) and not self._too_many():
             self.tell()
         return True
 

@@ -67,7 +67,8 @@ def _forward_only(run: RankRun, number: int | None) -> Update:
         raise UsageError(f"there is no update {number}: {what_was_seen(run)}")
     calls = [event for event in run.of(ev.ModelCalled) if event.grad]
     losses = [event for event in run.of(ev.LossComputed) if event.grad]
-    return Update(0, "step", events=[*calls[:1], *losses[:1]], look=run.forward_look)
+    backwards = list(run.of(ev.Backward))
+    return Update(0, "step", events=[*calls[:1], *losses[:1], *backwards[:1]], look=run.forward_look)
 
 
 def _chosen(run: RankRun, number: int | None) -> Update | None:

@@ -93,7 +93,7 @@ class OptimizerSeam(Seam):
 
     def _made(self, _result: None, optimizer: Optimizer, *_args: Any, **_kwargs: Any) -> None:
         lane = self.session.lane()
-        if not lane.brief or not lane.goes_on(MADE):
+        if lane.updates and not (lane.brief and lane.goes_on(MADE)):
             lane.learn(MADE, None)
         self.session.registry.optimizer(optimizer, made=True)
 
