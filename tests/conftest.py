@@ -29,6 +29,19 @@ def nothing_left_in_torch():
     if torch is None:
         return
     assert left_in_torch() == []
+    forget_compiling()
+
+
+def forget_compiling() -> None:
+    """As if nothing had been compiled in this process: a watch of compiled code notes only boundaries."""
+    frames = sys.modules.get("torch._dynamo.eval_frame")
+    if frames is None:
+        return
+    import torch
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    frames.TorchPatcher.patch.cache_clear()
 
 
 def left_in_torch() -> list[str]:

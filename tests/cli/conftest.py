@@ -23,14 +23,20 @@ print("trained")
 
 
 @pytest.fixture(scope="session")
-def recorded(tmp_path_factory):
+def environ():
+    """An environment in which output does not depend on the machine."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory, environ):
     """A folder with ``train.py`` and the record of its run, ``rec``."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "train.py").write_text(TRAIN)
     subprocess.run(
         [sys.executable, "-m", "stepscope", "trace", "--no-report", "--record", "rec", "train.py"],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=environ,
         check=True,
         capture_output=True,
     )

@@ -99,12 +99,9 @@ def test_a_crash_after_updates_shows_them(script, stepscope_cli):
     assert done.returncode == 1
     assert done.stderr.endswith("RuntimeError: enough\n")
     assert "2 updates" in done.stdout
-    ended = [json.loads(line) for line in (stepscope.load(_folder(done)).folder / "events-rank0.jsonl").open()][-1]
-    assert (ended["reason"], ended["message"]) == ("exception", "RuntimeError: enough")
-
-
-def _folder(done):
-    return done.stdout.rstrip().rsplit("record: ", 1)[1]
+    ended = stepscope.load(done.stdout.rstrip().rsplit("record: ", 1)[1]).main.ended
+    assert ended is not None
+    assert (ended.reason, ended.message) == ("exception", "RuntimeError: enough")
 
 
 def test_a_model_without_parameters(script, stepscope_cli):

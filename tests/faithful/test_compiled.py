@@ -148,16 +148,17 @@ def test_no_graph_no_break_no_recompilation_more(case, record, digest, seed):
     if case not in BREAKING:
         assert watched[3] == bare[3]
     assert [d.message for d in watch.run.main.of(ev.Defect)] == []
-    assert watch.run.main.update_count == 12 or case is compile_the_whole_update
+    if case not in BREAKING:
+        assert watch.run.main.update_count == 12
 
 
 def test_the_counters_can_tell(record, digest, seed):
     """A function mode around the call, as a close look enters it elsewhere, does compile anew."""
-    from torch.overrides import TorchFunctionMode
+    from torch.overrides import BaseTorchFunctionMode
 
     def in_a_mode(net, optimizer, _watched):
         compiled = torch.compile(net, backend=BACKEND)
-        with TorchFunctionMode():
+        with BaseTorchFunctionMode():
             loop(compiled, optimizer, 1)
         loop(compiled, optimizer, 11)
 

@@ -90,7 +90,7 @@ def jacobians():
 
 def scripted():
     def loss(x: torch.Tensor, y: torch.Tensor):
-        return functional.cross_entropy(x, y) + functional.mse_loss(x, x * 0) + functional.kl_div(x, x)
+        return functional.cross_entropy(x, y) + functional.mse_loss(x, x * 0) + functional.kl_div(x.log_softmax(1), x.softmax(1))
 
     model = net()
     train(model)

@@ -96,10 +96,10 @@ def test_a_loop_that_never_steps(record, monkeypatch):
     """It is written as it goes, and from some event on it is only counted."""
     import torch
 
-    from stepscope.observe import session
+    from stepscope.observe import notes
     from stepscope.pipeline.build import what_was_seen
 
-    monkeypatch.setattr(session, "MOST_LOOSE", 1_000)
+    monkeypatch.setattr(notes, "MOST_LOOSE", 1_000)
     model = torch.nn.Linear(4, 2)
     sizes = {}
     with stepscope.watch(record):
@@ -120,9 +120,9 @@ def test_a_loop_that_never_steps(record, monkeypatch):
 def test_an_update_of_very_many_rounds_is_one_update(record, monkeypatch):
     import torch
 
-    from stepscope.observe import session
+    from stepscope.observe import notes
 
-    monkeypatch.setattr(session, "MOST_LOOSE", 100)
+    monkeypatch.setattr(notes, "MOST_LOOSE", 100)
     model = torch.nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with stepscope.watch(record):

@@ -20,7 +20,9 @@ def make_model(pixels: int, hidden: int) -> nn.Module:
     return nn.Sequential(nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
 
-def evaluate(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, ...]], loss_function: nn.Module) -> tuple[float, float]:
+def evaluate(
+    model: nn.Module, loader: DataLoader[tuple[torch.Tensor, ...]], loss_function: nn.Module
+) -> tuple[float, float]:
     """Mean loss and share of right answers on data the model was not trained on."""
     model.eval()
     total, right, count = 0.0, 0, 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from torch import Tensor
 
 from stepscope.observe import graph
@@ -13,8 +14,7 @@ from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
 
 if TYPE_CHECKING:
-    from stepscope.observe.lane import Lane
-    from stepscope.observe.session import Session
+    from stepscope.observe.notes import Notes
 
 #: Batches of one pass that are noted one by one while nothing is trained on them.
 MOST_BATCHES = 8
@@ -22,12 +22,23 @@ MOST_BATCHES = 8
 MOST_JUDGED = 512
 
 
+class Thread(Protocol):
+    """What must be known of the thread that evaluates."""
+
+    number: int
+    updates: int
+    brief: bool
+
+    def tell_before_evaluation(self) -> bool:
+        """Tell the updates so far, unless the record holds too much already."""
+
+
 class Evaluating:
     """What one thread has evaluated since it was last told."""
 
-    def __init__(self, session: Session, lane: Lane) -> None:
-        """Tell through ``session`` what ``lane`` evaluates."""
-        self._session = session
+    def __init__(self, notes: Notes, lane: Thread) -> None:
+        """Note in ``notes`` what ``lane`` evaluates."""
+        self._notes = notes
         self._lane = lane
         self._loader: str | None = None
         self._number = 0
@@ -101,11 +112,9 @@ class Evaluating:
 
     # Losses.
 
-    def loss_called(
-        self, lane: Lane, function: str, result: Tensor, prediction: Any, target: Any, ignore_index: int
-    ) -> None:
+    def loss_called(self, function: str, result: Tensor, prediction: Any, target: Any, ignore_index: int) -> None:
         """A loss was computed without gradients."""
-        if self._is_metric(lane, prediction):
+        if self._is_metric(prediction):
             return
         sums = self._sums.get(function)
         if sums is None:
@@ -115,11 +124,11 @@ class Evaluating:
         if len(sums.values) > 4096:
             self.close()
 
-    def _is_metric(self, lane: Lane, prediction: Any) -> bool:
+    def _is_metric(self, prediction: Any) -> bool:
         """Whether the loss is of what a training forward returned: then nothing was evaluated."""
         if isinstance(prediction, Tensor) and prediction.requires_grad:
             return True
-        if not lane.brief and self._forward_recorded:
+        if not self._lane.brief and self._forward_recorded:
             self._metrics.add(user_line(5))
             return True
         return bool(self._metrics) and user_line(5) in self._metrics
@@ -132,19 +141,24 @@ class Evaluating:
             return  # told together with the next ones: the record stays bounded
         for function, sums in self._sums.items():
             self._put(
+                sums,
                 file=sums.place[0],
                 line=sums.place[1],
                 function=function,
                 loader=self._loader,
                 number=self._number if self._loader else 0,
                 batches=self._batches[self._loader] if self._loader else 0,
-                **sums.numbers(),
             )
         self._reset()
 
-    def _put(self, **fields: Any) -> None:
-        session = self._session
-        session.put(ev.Evaluated(at=session.now(), rank=session.rank, thread=self._lane.number, **fields))
+    def _put(self, sums: _Sums | None = None, **fields: Any) -> None:
+        notes = self._notes
+        event = ev.Evaluated(at=notes.now(), rank=notes.rank, thread=self._lane.number, **fields)
+        if sums is None:
+            notes.put(event)
+        else:
+            fetch = sums.fetch()
+            notes.put_later(event, fetch.ready, lambda: msgspec.structs.replace(event, **sums.numbers(fetch.values())))
         self._told = True
 
 
@@ -175,13 +189,17 @@ class _Sums:
             if found is not None:
                 self._answers.append(found)
 
-    def numbers(self) -> dict[str, Any]:
-        """What an event tells of them."""
-        values = Fetch([value for value, _ in self.values]).values()
-        total = self._total + sum(v * n for v, (_, n) in zip(values, self.values, strict=True))
-        numbers = [answer.right for answer in self._answers]
+    def fetch(self) -> Fetch:
+        """Bring over what is still on a device."""
+        numbers = [value for value, _ in self.values]
+        numbers += [answer.right for answer in self._answers]
         numbers += [answer.of for answer in self._answers if isinstance(answer.of, Tensor)]
-        fetched = Fetch(numbers).values()
+        return Fetch(numbers)
+
+    def numbers(self, fetched: list[float]) -> dict[str, Any]:
+        """What an event tells of them, given what :meth:`fetch` brought."""
+        values, fetched = fetched[: len(self.values)], fetched[len(self.values) :]
+        total = self._total + sum(v * n for v, (_, n) in zip(values, self.values, strict=True))
         of = sum(fetched[len(self._answers) :])
         of += sum(answer.of for answer in self._answers if not isinstance(answer.of, Tensor))
         return {

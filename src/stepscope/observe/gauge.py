@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from stepscope.observe.quiet import unseen
+from stepscope.record.events import Shape
 from stepscope.record.look import Corner, Summary
 from stepscope.record.numbers import Number, to_number
 
@@ -264,3 +265,25 @@ def first_tensors(*values: Any, **named: Any) -> list[tuple[str, Tensor]]:
                 if len(found) == MOST_TENSORS:
                     return found
     return found
+
+
+def number_of(tensors: list[Tensor]) -> float | Tensor | None:
+    """The sum of scalar ``tensors``: a float from the CPU, a tensor still on another device."""
+    if in_transform():
+        return None
+    if len(tensors) == 1 and type(tensors[0]) is Tensor and tensors[0].is_cpu and tensors[0].numel() == 1:
+        return tensors[0].item()  # the usual case, on the hot path
+    total: float | Tensor | None = None
+    for tensor in tensors:
+        if tensor.numel() != 1 or not looks_plain(tensor):
+            return None
+        value = tensor.item() if tensor.device.type == "cpu" else tensor.detach().reshape(())
+        total = value if total is None else total + value
+    return total
+
+
+def shapes_of(value: Any) -> list[Shape]:
+    """The shapes of the first few tensors in a batch or a call."""
+    return [
+        Shape(name, shape_of(tensor), str(tensor.dtype).removeprefix("torch.")) for name, tensor in first_tensors(value)
+    ]

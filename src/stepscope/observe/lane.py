@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from stepscope.observe.graph import Answers
     from stepscope.observe.looking import Looking
-    from stepscope.observe.session import Session
+    from stepscope.observe.notes import Notes
+    from stepscope.observe.registry import Registry
+    from stepscope.observe.schedule import Plan
 
 #: A path is known once this many updates have taken it.
 FAMILIAR = 2
@@ -44,10 +46,55 @@ _clock = time.perf_counter
 _Step: TypeAlias = tuple[Any, int, Literal["", "step", "backward"], bool]
 
 
+class Watcher(Protocol):
+    """What a lane asks of the watch it belongs to."""
+
+    notes: Notes
+    plan: Plan
+    registry: Registry
+    compiled: bool
+    owners_seen: set[str]
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether the loop is only counted."""
+
+    def sleep(self, lane: Lane) -> None:
+        """Only count from here on."""
+
+    def rouse(self) -> None:
+        """Count no longer, listen."""
+
+    def woke(self) -> None:
+        """A lane notes in full again."""
+
+    def dozed(self) -> None:
+        """A lane became brief."""
+
+    def only_lane(self, lane: Lane) -> bool:
+        """Whether no other thread trains."""
+
+    def new_look(self) -> Looking:
+        """A close look at the update that begins."""
+
+    def replay(self, event: ev.AnyEvent, value: float | None) -> None:
+        """Note again what happened along a known path."""
+
+    def tell_stretch(
+        self,
+        event: ev.Stretch,
+        tallies: dict[str, Tally],
+        owners: list[str],
+        answers: list[tuple[str, Answers]],
+        fetch: Fetch,
+    ) -> None:
+        """Put a stretch into the record."""
+
+
 class Lane:
     """What one thread is doing. ``brief`` is set while its updates go along known paths."""
 
-    def __init__(self, session: Session, number: int) -> None:
+    def __init__(self, session: Watcher, number: int) -> None:
         """Begin in full."""
         self.session = session
         self.number = number
@@ -63,7 +110,7 @@ class Lane:
         self.loss: Any = None
         self.scaled: tuple[Any, Any, float | None] | None = None
         self.judged: Answers | None = None
-        self.evaluating = Evaluating(session, self)
+        self.evaluating = Evaluating(session.notes, self)
         self.stray = False
         self._paths = Paths()
         self._node = self._paths.root
@@ -92,7 +139,7 @@ class Lane:
 
     def goes_on(self, key: int) -> bool:
         """While brief: whether ``key`` is a known next step. If not, this lane is awake again."""
-        if self.session.asleep:
+        if self.session.sleeps:
             self.session.rouse()
         if key >= OUTER:
             self._inner_run = 0
@@ -117,12 +164,12 @@ class Lane:
 
     def wake(self) -> None:
         """Note in full from here on; tell what was seen of the update that is under way."""
-        if self.session.asleep:
+        if self.session.sleeps:
             self.session.rouse()
         self.tell()
         self.brief = False
         self._next_note = self.updates + max(len(self.session.owners_seen), 1)
-        self.session.woke(self)
+        self.session.woke()
         loss = self.loss
         for node, value in self._path:
             if node.event is not None:
@@ -217,7 +264,7 @@ class Lane:
             else:
                 tally.add(loss)
         self._slept += len(optimizers)
-        if self._count_some(len(optimizers)) and self.session.asleep:
+        if self._count_some(len(optimizers)) and self.session.sleeps:
             if not known:
                 self.wake()
             elif self._slept >= self.session.plan.attend_every:
@@ -314,7 +361,7 @@ class Lane:
 
     def _too_many(self) -> bool:
         """Whether the record holds so many stretches that this one has to grow on."""
-        return self.session.stretches > MANY_STRETCHES and self._count < self.updates // 1000
+        return self.session.notes.stretches > MANY_STRETCHES and self._count < self.updates // 1000
 
     def tell_before_evaluation(self) -> bool:
         """While brief: tell the updates so far, unless the record holds too much already."""
@@ -332,8 +379,8 @@ class Lane:
             return
         tallies, losses, answers = self._tallies, self._device_losses, self._device_answers
         event = ev.Stretch(
-            at=self.session.now(),
-            rank=self.session.rank,
+            at=self.session.notes.now(),
+            rank=self.session.notes.rank,
             thread=self.number,
             updates=self._count,
             seconds=_clock() - self._since,

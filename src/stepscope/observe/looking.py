@@ -27,6 +27,7 @@ from stepscope.record.numbers import Number, Options, to_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from stepscope.observe.registry import Registry
     from stepscope.record.look import SourceLine
@@ -122,6 +123,7 @@ class Looking:
         """Run a module that user code called, noting the operations inside."""
         if self._round >= MOST_ROUNDS:
             return call(module, *args, **kwargs)
+        mode: AbstractContextManager[object] = nullcontext()
         with self._safely():
             self._model = model
             self._paths = {id(m): path for path, m in module.named_modules()}
@@ -131,7 +133,9 @@ class Looking:
                 self._batch = [self._gauge.read(t, name) for name, t in first_tensors(*args, **kwargs)]
                 for number, (_, tensor) in enumerate(first_tensors(*args, **kwargs)):
                     self.kept.sample(value_key("batch", number), tensor)
-        with Operations(self._lines) if changes_nothing(module) else nullcontext():
+            if changes_nothing(module):
+                mode = Operations(self._lines)
+        with mode:
             return self.call_layer(call, module, args, kwargs)
 
     def call_layer(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +13,17 @@ from torch.nn.modules.loss import _Loss
 
 from stepscope.observe import graph
 from stepscope.observe.frames import user_line
-from stepscope.observe.gauge import Fetch, first_tensors, in_transform, looks_plain, shape_of
+from stepscope.observe.gauge import Fetch, looks_plain, number_of, shapes_of
 from stepscope.observe.lane import Lane, fill_tallies
 from stepscope.observe.ledger import Ledger
 from stepscope.observe.looking import Looking
+from stepscope.observe.notes import Notes
 from stepscope.observe.notice import say
 from stepscope.observe.pattern import BATCH, CLEAR, CLIP, END, MODE, QUIET, SCALER, SCHEDULE, START
 from stepscope.observe.quiet import unseen
 from stepscope.observe.registry import Registry
 from stepscope.observe.sleep import Sleep
 from stepscope.record import events as ev
-from stepscope.record.assemble import Assembler
 from stepscope.record.look import Look
 from stepscope.record.numbers import to_number
 
@@ -36,43 +34,6 @@ if TYPE_CHECKING:
     from stepscope.observe.schedule import Plan
     from stepscope.observe.tally import Tally
     from stepscope.record.store import Writer
-
-_clock = time.perf_counter
-
-#: Events between two updates that are noted one by one: a loop that never steps must not fill the disk.
-MOST_LOOSE = 10_000
-_LOOSE = (
-    ev.ModelCalled,
-    ev.LossComputed,
-    ev.Backward,
-    ev.GradComputed,
-    ev.GradientsCleared,
-    ev.GradientsClipped,
-    ev.GradientsDisabled,
-    ev.ModeChanged,
-    ev.PassStarted,
-    ev.PassEnded,
-    ev.BatchFetched,
-    ev.Accuracy,
-    ev.Evaluated,
-    ev.StateMoved,
-    ev.CheckpointMoved,
-    ev.SchedulerStepped,
-)
-#: Events that wait to be written; before the first update none does, so that a kill loses little.
-_MOST_WAITING = 64
-
-
-class Deferred:
-    """An event whose numbers are still on a device."""
-
-    __slots__ = ("event", "finish", "ready")
-
-    def __init__(self, event: ev.AnyEvent, ready: Callable[[], bool], finish: Callable[[], ev.AnyEvent]) -> None:
-        """``finish`` makes the whole event; it does not wait once ``ready`` says so."""
-        self.event = event
-        self.ready = ready
-        self.finish = finish
 
 
 class _Local(threading.local):
@@ -86,16 +47,12 @@ class Session:
 
     def __init__(self, writer: Writer, plan: Plan, rank: int = 0) -> None:
         """Begin to write to ``writer``."""
-        self.writer = writer
+        self.notes = Notes(writer, rank)
         self.plan = plan
-        self.rank = rank
         self.compiled = False
-        self.stretches = 0
-        self.looks = 0
         self.owners_seen: set[str] = set()
         self.registry = Registry(self.note)
         self.ledger = Ledger(self.registry)
-        self.assembler = Assembler()
         self.asleep: Sleep | None = None
         self.on_sleep: Callable[[Sleep | None], None] = _nothing_more
         self.inner: dict[str, Patches] = {}
@@ -103,11 +60,6 @@ class Session:
         self.arm: Callable[[], None] = _nothing
         self.disarm: Callable[[], None] = _nothing
         self._cells: dict[str, Tensor] = {}
-        self._began = _clock()
-        self._outbox: deque[ev.AnyEvent | Deferred] = deque()
-        self._loose = (0, 0)  # how many updates were made, and events noted since
-        self._left_out = 0
-        self._lock = threading.RLock()
         self.local = _Local()
         self._lanes: list[Lane] = []
         self._passes: dict[str, int] = {}
@@ -126,7 +78,7 @@ class Session:
 
     def _new_lane(self) -> Lane:
         self.rouse()  # steps of another thread are not to be counted for the one that sleeps
-        with self._lock:
+        with self.notes.lock:
             lane = self.local.lane = Lane(self, len(self._lanes))
             self._lanes.append(lane)
             if lane.number:
@@ -134,7 +86,7 @@ class Session:
         lane.begin()
         return lane
 
-    def woke(self, _lane: Lane) -> None:
+    def woke(self) -> None:
         """A lane notes in full again: layers are listened to, gradients are followed anew."""
         self.ledger.forget()
         self.arm()
@@ -161,9 +113,14 @@ class Session:
         """Whether no other thread trains."""
         return all(other is lane for other in self._lanes if other.updates)
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether the loop is so regular that it is only counted."""
+        return self.asleep is not None
+
     def sleep(self, lane: Lane) -> None:
         """Lift all that listens inside an update: a loop this regular is only counted."""
-        self.asleep = Sleep(lane, self.inner["backward"], self.plan.glimpse_every)
+        self.asleep = Sleep(lane.finish_asleep, self.inner["backward"], self.plan.glimpse_every)
         for patches in self.inner.values():
             patches.lift()
         self.on_sleep(self.asleep)
@@ -179,66 +136,38 @@ class Session:
 
     # Noting.
 
-    def now(self) -> float:
-        """Seconds since the watch began, to the microsecond."""
-        return round(_clock() - self._began, 6)
-
     def note(self, kind: type[ev.Event], *, where: bool = True, **fields: Any) -> ev.AnyEvent:
         """Note an event of this thread, at the user's line that is being run."""
+        event = self._event(kind, where=where, **fields)
+        self.notes.put(event)
+        return event
+
+    def _event(self, kind: type[ev.Event], *, where: bool = True, **fields: Any) -> ev.AnyEvent:
         lane = self.lane()
         file, line = user_line(2) if where else (None, 0)
         event: Any = kind(
-            at=self.now(), rank=self.rank, thread=lane.number, file=file, line=line, within=lane.within, **fields
+            at=self.notes.now(),
+            rank=self.notes.rank,
+            thread=lane.number,
+            file=file,
+            line=line,
+            within=lane.within,
+            **fields,
         )
-        self.put(event)
-        return event  # type: ignore[no-any-return]
+        known: ev.AnyEvent = event
+        return known
 
     def note_aside(self, kind: type[ev.Event], **fields: Any) -> None:
         """Note something that is no part of the loop's path."""
         self.note(kind, **fields)
-        self.flush()
+        self.notes.flush()
 
     def replay(self, event: ev.AnyEvent, value: float | None) -> None:
         """Note again what happened along a known path, with the loss it had this time."""
-        changes: dict[str, Any] = {"at": self.now()}
+        changes: dict[str, Any] = {"at": self.notes.now()}
         if isinstance(event, ev.Backward):
             changes["value"] = None if value is None else to_number(value)
-        self.put(msgspec.structs.replace(event, **changes))
-
-    def put(self, event: ev.AnyEvent, deferred: Deferred | None = None) -> None:
-        """Put an event into the record, in order, and into the assembler."""
-        with self._lock:
-            if self._crowded(event):
-                return
-            self._outbox.append(deferred or event)
-            self.assembler.feed(event)
-            if not self.assembler.updates or len(self._outbox) > _MOST_WAITING:
-                self.flush()
-
-    def _crowded(self, event: ev.AnyEvent) -> bool:
-        """Whether so much has come since the last update that ``event`` is only counted."""
-        if self.assembler.updates != self._loose[0]:
-            self._loose = (self.assembler.updates, 0)
-        updates, count = self._loose
-        self._loose = (updates, count + 1)
-        if count < MOST_LOOSE or not isinstance(event, _LOOSE):
-            return False
-        self._left_out += 1
-        return True
-
-    @unseen
-    def flush(self, *, wait: bool = False) -> None:
-        """Write what is ready, in order."""
-        with self._lock:
-            while self._outbox:
-                item = self._outbox[0]
-                if isinstance(item, Deferred):
-                    if not wait and not item.ready():
-                        break
-                    item = item.finish()
-                self.writer.append(item)
-                self._outbox.popleft()
-            self.writer.flush()
+        self.notes.put(msgspec.structs.replace(event, **changes))
 
     # Batches.
 
@@ -380,7 +309,7 @@ class Session:
         if not result.requires_grad:
             if not looks_plain(result):
                 return  # it has no value yet, or none that is one number
-            lane.evaluating.loss_called(lane, function, result, prediction, target, ignore_index)
+            lane.evaluating.loss_called(function, result, prediction, target, ignore_index)
             return
         if lane.brief and not self.plan.judges(lane.updates + 1):
             return
@@ -397,32 +326,26 @@ class Session:
         if not isinstance(number, Tensor):
             return self.note(kind, value=None if number is None else to_number(number), **fields)
         fetch = Fetch([number])
-        return self._later(
-            kind, fetch, lambda event: msgspec.structs.replace(event, value=to_number(fetch.values()[0])), fields
+        event: Any = self._event(kind, **fields)
+        self.notes.put_later(
+            event, fetch.ready, lambda: msgspec.structs.replace(event, value=to_number(fetch.values()[0]))
         )
-
-    def _later(
-        self, kind: type[ev.Event], fetch: Fetch, finish: Callable[[Any], ev.AnyEvent], fields: dict[str, Any]
-    ) -> ev.AnyEvent:
-        lane = self.lane()
-        file, line = user_line(3)
-        event: Any = kind(
-            at=self.now(), rank=self.rank, thread=lane.number, file=file, line=line, within=lane.within, **fields
-        )
-        self.put(event, Deferred(event, fetch.ready, lambda: finish(event)))
-        return event
+        known: ev.AnyEvent = event
+        return known
 
     def note_accuracy(self, found: graph.Answers) -> None:
         """Note how many targets the backward's round had right."""
         numbers = [found.right, found.of] if isinstance(found.of, Tensor) else [found.right]
         fetch = Fetch(numbers)
+        event: Any = self._event(ev.Accuracy, right=0, of=0)
 
-        def finish(event: ev.Accuracy) -> ev.Accuracy:
+        def finish() -> ev.AnyEvent:
             values = fetch.values()
             of = int(values[1]) if len(values) > 1 else int(found.of)
-            return msgspec.structs.replace(event, right=int(values[0]), of=of)
+            whole: ev.AnyEvent = msgspec.structs.replace(event, right=int(values[0]), of=of)
+            return whole
 
-        self._later(ev.Accuracy, fetch, finish, {"right": 0, "of": 0})
+        self.notes.put_later(event, fetch.ready, finish)
 
     def settle_manual(self, lane: Lane) -> None:
         """The next round begins: the weights of a manual update are final now."""
@@ -432,7 +355,7 @@ class Session:
                 look.step.after_manual()
             self.put_look(lane, look)
             lane.finish_in_full()
-            self.flush()
+            self.notes.flush()
 
     # Looks.
 
@@ -441,19 +364,17 @@ class Session:
 
         ``unfinished``: nothing was trained; forward is all there is, told as update 0.
         """
-        self.looks += 1
-        number = 0 if unfinished else self.assembler.updates + 1
-        head = ev.LookTaken(at=self.now(), rank=self.rank, thread=lane.number, update=number, look=_NO_LOOK)
+        notes = self.notes
+        number = 0 if unfinished else notes.assembler.updates + 1
+        head = ev.LookTaken(at=notes.now(), rank=notes.rank, thread=lane.number, update=number, look=_NO_LOOK)
         event = _device_event()
 
         def finish() -> ev.AnyEvent:
             built = look.build()
-            name = self.writer.write_tensors(f"update-{number:06d}-rank{self.rank}.safetensors", look.kept.arrays())
+            name = notes.writer.write_tensors(f"update-{number:06d}-rank{notes.rank}.safetensors", look.kept.arrays())
             return msgspec.structs.replace(head, look=msgspec.structs.replace(built, values=name))
 
-        with self._lock:
-            self._outbox.append(Deferred(head, event.query if event else _always, finish))
-            self.assembler.feed(head)
+        notes.put_later(head, event.query if event else _always, finish)
 
     # Stretches.
 
@@ -461,15 +382,12 @@ class Session:
         self, event: ev.Stretch, tallies: dict[str, Tally], owners: list[str], answers: list[Any], fetch: Fetch
     ) -> None:
         """Put a stretch into the record."""
-        self.stretches += 1
 
         def finish() -> ev.AnyEvent:
             return msgspec.structs.replace(event, tallies=fill_tallies(tallies, owners, answers, fetch.values()))
 
-        with self._lock:
-            self._outbox.append(Deferred(event, fetch.ready, finish))
-            self.assembler.feed(event)
-        self.flush()
+        self.notes.put_later(event, fetch.ready, finish)
+        self.notes.flush()
 
     # The end.
 
@@ -486,46 +404,31 @@ class Session:
             look = lane.look
             if look is not None and look.step.waits and look.done:
                 self.settle_manual(lane)
-            elif look is not None and look.saw_forward and not self.assembler.updates:
+            elif look is not None and look.saw_forward and not self.notes.assembler.updates:
                 self.put_look(lane, look, unfinished=True)
-        self.assembler.finish()  # a manual update that no further round has ended counts, too
-        self.put(
+        self.notes.assembler.finish()  # a manual update that no further round has ended counts, too
+        self.notes.put(
             ev.RunEnded(
-                at=self.now(),
-                rank=self.rank,
+                at=self.notes.now(),
+                rank=self.notes.rank,
                 reason=reason,
                 message=message[:2000],
-                updates=self.assembler.updates,
-                left_out=self._left_out,
+                updates=self.notes.assembler.updates,
+                left_out=self.notes.left_out,
             )
         )
-        self.flush(wait=True)
+        self.notes.flush(wait=True)
 
     def defect(self, part: str, error: Exception) -> None:
         """Something of ours failed: note it, say it once, never let it reach the training."""
         message = f"{type(error).__name__}: {error}"[:500]
         with suppress(Exception):  # it may be the noting itself that fails
-            self.put(ev.Defect(at=self.now(), rank=self.rank, part=part, message=message))
+            self.notes.put(ev.Defect(at=self.notes.now(), rank=self.notes.rank, part=part, message=message))
         say(f"a defect of stepscope in '{part}' ({message}); it no longer observes, your training goes on")
 
 
 _NO_LOOK = Look()
 _SCALER_ACTIONS = {"scale": 1, "unscale": 2, "step": 3, "skip": 4, "update": 5}
-
-
-def number_of(tensors: list[Tensor]) -> float | Tensor | None:
-    """The sum of scalar ``tensors``: a float from the CPU, a tensor still on another device."""
-    if in_transform():
-        return None
-    if len(tensors) == 1 and type(tensors[0]) is Tensor and tensors[0].is_cpu and tensors[0].numel() == 1:
-        return tensors[0].item()  # the usual case, on the hot path
-    total: float | Tensor | None = None
-    for tensor in tensors:
-        if tensor.numel() != 1 or not looks_plain(tensor):
-            return None
-        value = tensor.item() if tensor.device.type == "cpu" else tensor.detach().reshape(())
-        total = value if total is None else total + value
-    return total
 
 
 def _nothing_more(_sleep: Sleep | None) -> None:
@@ -551,17 +454,9 @@ def _device_event() -> Any:
 
 def _in_engine_thread() -> bool:
     # The engine's device threads are no Python threads: threading makes a dummy for them.
-    return isinstance(threading.current_thread(), threading._DummyThread)  # type: ignore[attr-defined]
+    return isinstance(threading.current_thread(), threading._DummyThread)
 
 
 def _mixed(module: Any) -> bool:
     mode = module.training
     return any(part.training != mode for part in module.modules())
-
-
-def shapes_of(value: Any) -> list[ev.Shape]:
-    """The shapes of the first few tensors in a batch or a call."""
-    return [
-        ev.Shape(name, shape_of(tensor), str(tensor.dtype).removeprefix("torch."))
-        for name, tensor in first_tensors(value)
-    ]

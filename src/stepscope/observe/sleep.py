@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepscope.observe.lane import Lane
+    from collections.abc import Callable
+
     from stepscope.observe.patching import Patches
 
 
 class Sleep:
     """Counts the steps of the only thread that trains until something wakes it."""
 
-    def __init__(self, lane: Lane, backward: Patches, every: int) -> None:
-        """Read one loss in ``every`` by lowering the patches of ``backward`` for one update."""
-        self._lane = lane
+    def __init__(self, finish: Callable[[list[Any]], None], backward: Patches, every: int) -> None:
+        """Tell ``finish`` which optimizers stepped; one in ``every`` updates has its backward heard."""
+        self._finish = finish
         self._backward = backward
         self._every = max(every, 2)
         self._steps: list[Any] = []
@@ -44,4 +45,4 @@ class Sleep:
                 self._limit = self._every - 1
                 self._backward.lift()
         if steps:
-            self._lane.finish_asleep(steps)
+            self._finish(steps)

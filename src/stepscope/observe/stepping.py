@@ -213,7 +213,8 @@ def _norm(tensor: Tensor) -> Tensor:
     if real.dtype in {torch.float16, torch.bfloat16}:
         real = real.float()
     norm: Tensor = torch.linalg.vector_norm(real)
-    return norm * (tensor.numel() / max(part.numel(), 1)) ** 0.5
+    scaled: Tensor = norm * (tensor.numel() / max(part.numel(), 1)) ** 0.5
+    return scaled
 
 
 def _pick(tensor: Tensor, cell: Tensor) -> Tensor:

@@ -59,7 +59,8 @@ def watch(record: str | os.PathLike[str] | None = None, *, looks: Looks = "auto"
 class Watch:
     """An open watch: seams in torch, and a record that is being written."""
 
-    def __init__(self, folder: Path | None, plan: Plan, script: str | None = None, arguments: list[str] | None = None
+    def __init__(
+        self, folder: Path | None, plan: Plan, script: str | None = None, arguments: list[str] | None = None
     ) -> None:
         """Prepare to watch; :meth:`start` puts the seams in."""
         self._plan = plan
@@ -223,7 +224,7 @@ class Watch:
             RecordError: nothing could be recorded.
         """
         if self._session is not None and _current is self:
-            self._session.flush()
+            self._session.notes.flush()
         if self.failed is not None and not (self.folder / "run.json").is_file():
             raise RecordError(f"nothing was recorded: {self.folder} cannot be written ({self.failed.strerror})")
         return Run(self.folder)

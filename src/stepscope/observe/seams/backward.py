@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from stepscope.observe import graph
+from stepscope.observe.gauge import number_of
 from stepscope.observe.naming import name_in_script
 from stepscope.observe.pattern import BACKWARD, GRAD
 from stepscope.observe.quiet import unseen
 from stepscope.observe.seams.base import Seam
-from stepscope.observe.session import number_of
 from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
 
@@ -177,7 +177,7 @@ class BackwardSeam(Seam):
             lane.judged = None
         if stepped is not None or (manual and look is None):
             lane.finish_in_full()
-            session.flush()
+            session.notes.flush()
 
     def _find_leaves(self, roots: list[Tensor], filled: Filled) -> None:
         """Gradients went to leaves that no model and no optimizer holds: manual training."""
@@ -225,7 +225,7 @@ class BackwardSeam(Seam):
             lane.add_loss(value)
             if look is None:
                 lane.finish_in_full()
-                session.flush()
+                session.notes.flush()
 
 
 def _value(lane: Lane, roots: list[Tensor]) -> tuple[Any, float | None]:

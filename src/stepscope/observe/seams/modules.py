@@ -28,19 +28,22 @@ class ModuleSeam(Seam):
         """Listen from the start; the session arms and disarms this seam as it needs it."""
         del module
         self._armed = Patches()
+        self._armed.replace(nn.Module, "__call__", self._make)
+        self._listening = True
         self.session.arm = self.arm
         self.session.disarm = self.disarm
         self.session.on_compile.append(self.disarm)
-        self.arm()
 
     def arm(self) -> None:
         """Listen, unless code was compiled: compiled code must not see a wrapper come and go."""
-        if self.on and not self.session.compiled and not self._armed:
-            self._armed.replace(nn.Module, "__call__", self._make)
+        if self.on and not self.session.compiled and not self._listening:
+            self._armed.lower()
+            self._listening = True
 
     def disarm(self) -> None:
         """Listen no more; the modules run as torch made them."""
-        self._armed.remove()
+        self._listening = False
+        self._armed.lift()  # below a patch of the user's the wrapper stays, and only hands on
 
     def all_patches(self) -> list[Patches]:
         """The wrapper of calls is a set of its own."""
@@ -49,15 +52,16 @@ class ModuleSeam(Seam):
     def remove(self) -> None:
         """Take the wrapper out for good."""
         super().remove()
-        self.disarm()
+        self._listening = False
+        self._armed.remove()
 
     def _make(self, original: Any) -> Any:
         @functools.wraps(original)
         def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             # Asked first: code that is compiled through this wrapper must not depend on anything of ours.
-            if torch.compiler.is_compiling() or not self.on or torch._C._get_tracing_state() is not None:
+            if torch.compiler.is_compiling() or not self._listening or torch._C._get_tracing_state() is not None:
                 return original(module, *args, **kwargs)
-            lane = self.lane()
+            lane = self.lane() if self.on else None
             if lane is None or lane.brief:  # armed for another thread's sake
                 return original(module, *args, **kwargs)
             look = lane.look

@@ -190,7 +190,7 @@ class OptimizerSeam(Seam):
         session.ledger.applied(parameters)
         if lane.within == "":
             lane.finish_in_full(plain=not closure)
-            session.flush()
+            session.notes.flush()
         elif lane.within == "backward":
             lane.stepped_inside = id_
 

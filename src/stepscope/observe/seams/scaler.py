@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from stepscope.observe.gauge import number_of
 from stepscope.observe.quiet import unseen
 from stepscope.observe.seams.base import Seam
-from stepscope.observe.session import number_of
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -111,6 +111,7 @@ class _Depth:
 
 
 def _subclasses(cls: type) -> Iterator[type]:
-    for sub in type.__subclasses__(cls):
+    found: list[type] = type.__subclasses__(cls)
+    for sub in found:
         yield sub
         yield from _subclasses(sub)
