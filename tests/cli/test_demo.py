@@ -42,7 +42,7 @@ def test_regression(stepscope_cli):
     assert "loss before the step 44.0234, after it 6.3077\n" in done.stdout
     assert "loss mse_loss (mean) of 3 x 1 and 3 x 1 float32 = 44.0234" in done.stdout
     assert "its loss: (0.171371 - 3)^2 = 8.00114" in done.stdout
-    assert (-0.005294 * 1 + 0.379323 * 2 - 0.581977) == pytest.approx(0.171371, abs=2e-6)
+    assert abs(-0.005294 * 1 + 0.379323 * 2 - 0.581977 - 0.171371) < 5e-6
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
@@ -116,10 +116,10 @@ def test_real_mnist(stepscope_cli):
         (b"\x00\x00\x08\x03\x00\x00", None, "train-images-idx3-ubyte ends within its header"),
         (idx(40, 4, 4)[:-1], None, "should hold 640 values and holds 639"),
         (idx(40, 4, 4) + b"x", None, "should hold 640 values and holds 641"),
-        (idx(39, 4, 4), None, "39 images and 40 labels"),
-        (None, idx(40, 2), "labels"),
-        (None, idx(40).replace(b"\x09", b"\x0b"), "labels"),
-        (idx(0, 4, 4), idx(0), "no images"),
+        (idx(39, 4, 4), None, "images of shape (39, 4, 4), labels of shape (40,)"),
+        (None, idx(40, 2), "labels of shape (40, 2)"),
+        (None, idx(40).replace(b"\x09", b"\x0b"), "go up to 11; those of digits end at 9"),
+        (idx(0, 4, 4), idx(0), "holds no values: its sizes are (0, 4, 4)"),
     ],
     ids=["empty", "png", "header", "short", "long", "fewer", "labels-2d", "label-11", "nothing"],
 )

@@ -167,3 +167,23 @@ def test_without_a_loader_epochs_are_blocks(play):
     assert played.main.epochs[0].first_update == 1
     assert played.main.epochs[-1].last_update == 40
     assert sum(t.updates for e in played.main.epochs for t in e.tallies.values()) == 40
+
+
+def test_a_loader_made_anew_for_each_epoch_feeds_epochs(watched):
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    def train():
+        data = TensorDataset(torch.randn(12, 3), torch.randn(12, 1))
+        model = torch.nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        for _ in range(4):
+            loader = DataLoader(data, batch_size=4, shuffle=True)
+            for x, y in loader:
+                optimizer.zero_grad()
+                torch.nn.functional.mse_loss(model(x), y).backward()
+                optimizer.step()
+
+    run = watched(train)
+    assert list(run.main.loaders) == ["l1"]
+    assert [(e.number, e.first_update, e.last_update) for e in run.epochs] == [(1, 1, 3), (2, 4, 6), (3, 7, 9), (4, 10, 12)]

@@ -34,8 +34,20 @@ def _mnist(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
         images = _file(folder, f"{name}-images-idx3-ubyte")
         labels = _file(folder, f"{name}-labels-idx1-ubyte")
         if images is not None and labels is not None:
-            return read_idx(images), read_idx(labels)
+            return _matching(folder, read_idx(images), read_idx(labels))
     return _download(folder)
+
+
+def _matching(folder: Path, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both, if they belong together: N images of digits, N labels from 0 to 9."""
+    if images.dim() != 3 or labels.dim() != 1 or len(images) != len(labels):
+        raise SystemExit(
+            f"the files in {folder} do not belong together: "
+            f"images of shape {tuple(images.shape)}, labels of shape {tuple(labels.shape)}"
+        )
+    if labels.max() > 9:
+        raise SystemExit(f"the labels in {folder} go up to {int(labels.max())}; those of digits end at 9")
+    return images, labels
 
 
 def _file(folder: Path, name: str) -> Path | None:
@@ -76,6 +88,8 @@ def read_idx(path: Path) -> torch.Tensor:
     expected = 1
     for size in sizes:
         expected *= size
+    if not expected:
+        raise SystemExit(f"{path} holds no values: its sizes are {sizes}")
     if len(body) != expected:
         raise SystemExit(f"{path} should hold {expected} values and holds {len(body)}")
     return torch.frombuffer(bytearray(body), dtype=torch.uint8).reshape(sizes)

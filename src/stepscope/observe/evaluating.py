@@ -179,7 +179,7 @@ class _Sums:
         self._losses += 1
         samples = target.shape[0] if isinstance(target, Tensor) and target.dim() else 1
         if result.numel() == 1:
-            if result.device.type == "cpu":
+            if result.is_cpu:
                 self._total += float(result) * samples
             else:
                 self.values.append((result.detach(), samples))

@@ -145,7 +145,7 @@ class Reading:
         mean, std = _mean_and_std(real)
         self._count = real.numel()
         non_finite = None
-        on_host = tensor.device.type == "cpu"
+        on_host = tensor.is_cpu
         if not on_host or self._sampled or not _finite(mean) or not _finite(std):
             non_finite = (~torch.isfinite(tensor)).sum()
             if on_host and not int(non_finite):
@@ -277,7 +277,7 @@ def number_of(tensors: list[Tensor]) -> float | Tensor | None:
     for tensor in tensors:
         if tensor.numel() != 1 or not looks_plain(tensor):
             return None
-        value = tensor.item() if tensor.device.type == "cpu" else tensor.detach().reshape(())
+        value = tensor.item() if tensor.is_cpu else tensor.detach().reshape(())
         total = value if total is None else total + value
     return total
 

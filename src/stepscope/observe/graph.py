@@ -104,7 +104,7 @@ def _scalar_factor(node: Any, name: str, position: int) -> float:
     if name not in {"MulBackward0", "DivBackward0"} or (name == "DivBackward0" and position == 1):
         return 1.0
     other = saved(node, "self" if position == 1 else "other")
-    if not isinstance(other, Tensor) or other.dim() or other.requires_grad or other.device.type != "cpu":
+    if not isinstance(other, Tensor) or other.dim() or other.requires_grad or not other.is_cpu:
         return 1.0
     value = float(other)
     if name == "MulBackward0":

@@ -23,7 +23,7 @@ from stepscope.observe.operations import Operations, changes_nothing
 from stepscope.observe.quiet import Quietly
 from stepscope.observe.stepping import StepLook
 from stepscope.record.look import GraphLook, LayerLook, Look, LossLook, Summary, value_key
-from stepscope.record.numbers import Number, Options, to_number
+from stepscope.record.numbers import Options, to_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,7 +111,9 @@ class Looking:
         self._batch: list[Reading] = []
         self._hooks: list[Any] = []
         self._loss_calls: list[_LossCall] = []
-        self._losses: list[tuple[LossLook, _LossCall | None, Reading | None, Reading | None]] = []
+        self._losses: list[
+            tuple[LossLook, float | Tensor | None, _LossCall | None, Reading | None, Reading | None]
+        ] = []
         self._graphs: list[GraphLook] = []
         self._lines: dict[tuple[str, int, str], SourceLine] = {}
 
@@ -246,7 +248,7 @@ class Looking:
         self.kept.sample(value_key("prediction", f"call-{number}"), prediction)
         self.kept.sample(value_key("target", f"call-{number}"), target)
 
-    def before_backward(self, roots: list[Tensor], value: Number | None, scale: float | None = None) -> None:
+    def before_backward(self, roots: list[Tensor], value: float | Tensor | None, scale: float | None = None) -> None:
         """Read the loss (without its loss ``scale``) and the graph behind ``roots``."""
         if self._round >= MOST_ROUNDS:
             return
@@ -272,14 +274,14 @@ class Looking:
         self._loss_calls.clear()
         self._round += 1
 
-    def _read_losses(self, nodes: list[Any], value: Number | None, scale: float | None) -> None:
+    def _read_losses(self, nodes: list[Any], value: float | Tensor | None, scale: float | None) -> None:
         calls = {call.number: call for call in self._loss_calls}
         if scale is not None:  # step over the multiplication by it
             nodes = [child for node in nodes for child, _ in node.next_functions if child is not None]
         found = graph.find_losses(nodes, set(calls))
         if not found:
-            look = LossLook(round=self._round, value=value, operations=[graph.name_of(node) for node in nodes])
-            self._losses.append((look, None, None, None))
+            look = LossLook(round=self._round, value=None, operations=[graph.name_of(node) for node in nodes])
+            self._losses.append((look, value, None, None, None))
         for position, loss in enumerate(found):
             call = calls.get(loss.node._sequence_nr())
             prediction = target = None
@@ -291,7 +293,7 @@ class Looking:
                 target = _reading(graph.saved(loss.node, "target"), "target")
             look = LossLook(
                 round=self._round,
-                value=value if len(found) == 1 else None,
+                value=None,  # told by build: it may still be on a device
                 function=call.function if call else loss.function,
                 file=call.place[0] if call else None,
                 line=call.place[1] if call else 0,
@@ -300,7 +302,7 @@ class Looking:
                 factor=to_number(loss.factor),
                 operations=loss.operations,
             )
-            self._losses.append((look, call, prediction, target))
+            self._losses.append((look, value if len(found) == 1 else None, call, prediction, target))
 
     @property
     def saw_forward(self) -> bool:
@@ -378,11 +380,17 @@ def _layer(call: _Call) -> LayerLook:
     )
 
 
-def _loss(look: LossLook, call: _LossCall | None, prediction: Reading | None, target: Reading | None) -> LossLook:
+def _loss(
+    look: LossLook,
+    value: float | Tensor | None,
+    call: _LossCall | None,
+    prediction: Reading | None,
+    target: Reading | None,
+) -> LossLook:
     answers = call.answers if call else None
     return LossLook(
         round=look.round,
-        value=look.value,
+        value=None if value is None else to_number(float(value)),
         function=look.function,
         file=look.file,
         line=look.line,

@@ -69,9 +69,10 @@ class _Ids:
         known = self._known.get(id(thing))
         return known[0] if known is not None and known[1]() is thing else None
 
-    def add(self, thing: Any) -> str:
-        self.count += 1
-        name = f"{self._letter}{self.count}"
+    def add(self, thing: Any, name: str | None = None) -> str:
+        if name is None:
+            self.count += 1
+            name = f"{self._letter}{self.count}"
         key = id(thing)
         self._known[key] = (name, weakref.ref(thing, lambda _ref: self._known.pop(key, None)))
         return name
@@ -87,6 +88,8 @@ class Registry:
         self._optimizers = _Ids("o")
         self._schedulers = _Ids("s")
         self._loaders = _Ids("l")
+        # Loaders by what feeds them: the id, the loader, its dataset.
+        self._feeds: dict[Any, tuple[str, weakref.ref[Any], Callable[[], Any]]] = {}
         self._parameters: dict[int, ParameterEntry] = {}
         self._parameter_count = 0
         self._searched = 0
@@ -246,22 +249,41 @@ class Registry:
         return id_
 
     def loader(self, loader: DataLoader[Any]) -> str:
-        """The id of a data loader."""
+        """The id of a data loader; one made anew for each epoch keeps that of the one before."""
         known = self._loaders.get(loader)
         if known is not None:
             return known
-        id_ = self._loaders.add(loader)
+        kind = (id(loader.dataset), loader.batch_size, type(loader.sampler))
+        before = self._feeds.get(kind)
+        same = before is not None and before[1]() is None and before[2]() is loader.dataset
+        id_ = self._loaders.add(loader, before[0] if before is not None and same else None)
+        self._feeds[kind] = (id_, weakref.ref(loader), _weakly(loader.dataset))
+        if same:
+            return id_
         self._note(
             ev.LoaderSeen,
             id=id_,
             dataset=type(loader.dataset).__name__,
-            sampler=type(getattr(loader, "sampler", None)).__name__,
+            sampler=type(loader.sampler).__name__,
             batch_size=loader.batch_size,
             batches=_length(loader),
             samples=_length(loader.dataset),
             workers=loader.num_workers,
         )
         return id_
+
+
+def _weakly(thing: Any) -> Callable[[], Any]:
+    """A reference that keeps nothing alive; to what cannot be referred to so, one to nothing."""
+    try:
+        return weakref.ref(thing)
+    except TypeError:
+        return lambda: None
+
+
+def number_in(id_: str) -> int:
+    """The number in an id: ``l12`` -> 12."""
+    return int(id_[1:])
 
 
 def _length(thing: Any) -> int | None:
@@ -292,7 +314,7 @@ def _plain(value: Any) -> Any:
         return to_number(value)
     if isinstance(value, (tuple, list)) and value and all(type(v) in {int, float} for v in value) and len(value) <= 8:
         return [to_number(float(v)) for v in value]
-    if isinstance(value, Tensor) and value.dim() == 0 and value.device.type == "cpu":
+    if isinstance(value, Tensor) and value.dim() == 0 and value.is_cpu:
         return to_number(float(value))
     return _NOT_PLAIN
 

@@ -21,7 +21,7 @@ from stepscope.observe.notes import Notes
 from stepscope.observe.notice import say
 from stepscope.observe.pattern import BATCH, CLEAR, CLIP, END, MODE, QUIET, SCALER, SCHEDULE, START
 from stepscope.observe.quiet import unseen
-from stepscope.observe.registry import Registry
+from stepscope.observe.registry import Registry, number_in
 from stepscope.observe.sleep import Sleep
 from stepscope.record import events as ev
 from stepscope.record.look import Look
@@ -179,10 +179,10 @@ class Session:
         number = self._passes[known] = self._passes.get(known, 0) + 1
         lane.evaluating.pass_started(known, number)
         lane.pass_started(number)
-        if lane.brief and lane.goes_on(START | id(loader)):
+        if lane.brief and lane.goes_on(START | number_in(known)):
             return
         event = self.note(ev.PassStarted, loader=known, number=number)
-        lane.learn(START | id(loader), event)
+        lane.learn(START | number_in(known), event)
 
     def pass_ended(self, loader: Any, batches: int) -> None:
         """A loader ran out."""
@@ -191,10 +191,10 @@ class Session:
         known = self.registry.loader(loader)
         number = self._passes.get(known, 1)
         lane.evaluating.pass_ended(known)
-        if lane.brief and lane.goes_on(END | id(loader)):
+        if lane.brief and lane.goes_on(END | number_in(known)):
             return
         event = self.note(ev.PassEnded, loader=known, number=number, batches=batches)
-        lane.learn(END | id(loader), event)
+        lane.learn(END | number_in(known), event)
 
     def fetched(self, loader: Any, index: int, batch: Any) -> None:
         """A loader handed out a batch."""
@@ -202,13 +202,13 @@ class Session:
         self.settle_manual(lane)
         known = self.registry.loader(loader)
         lane.evaluating.fetched(known)
-        if lane.brief and lane.goes_on(BATCH | id(loader)):
+        if lane.brief and lane.goes_on(BATCH | number_in(known)):
             lane.fed_by(known, self._passes.get(known, 1))
             return
         if lane.evaluating.passes_over(known):
             return
         event = self.note(ev.BatchFetched, loader=known, index=index, tensors=shapes_of(batch))
-        lane.learn(BATCH | id(loader), event)
+        lane.learn(BATCH | number_in(known), event)
 
     # Gradients.
 
@@ -228,7 +228,7 @@ class Session:
         parameters = find()
         entries = [self.registry.entry(p) for p in parameters]
         owners = list(dict.fromkeys(owner for e in entries if e is not None for owner in e.owners))
-        norm = float(total_norm) if isinstance(total_norm, Tensor) and total_norm.device.type == "cpu" else None
+        norm = float(total_norm) if isinstance(total_norm, Tensor) and total_norm.is_cpu else None
         event = self.note(
             ev.GradientsClipped,
             by=by,

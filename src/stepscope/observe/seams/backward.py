@@ -92,9 +92,8 @@ class BackwardSeam(Seam):
                         ev.GradientsCleared, where=False, by=cleared.by, owners=owners, parameters=len(entries)
                     )
                 if lane.look is not None and not lane.look.done:
-                    known = None if not isinstance(value, float) else to_number(value)
                     with lane.look.quietly:
-                        lane.look.before_backward(roots, known, _value(lane, roots)[1])
+                        lane.look.before_backward(roots, value, _value(lane, roots)[1])
         except Exception as error:  # noqa: BLE001
             self.retire(error)
             return None, True

@@ -75,5 +75,5 @@ def _scale_of(scaler: Any) -> float | None:
     """The scale where reading it does not wait for a GPU."""
     scale = getattr(scaler, "_scale", None)
     if isinstance(scale, Tensor):
-        return float(scale) if scale.device.type == "cpu" else None
+        return float(scale) if scale.is_cpu else None
     return getattr(scaler, "_init_scale", None)
