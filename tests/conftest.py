@@ -10,10 +10,15 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import stepscope
 from stepscope.observe import watch as watching
 from stepscope.observe.patching import MARK
+
+# The same examples every time: what fails here fails everywhere.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 #: One thread each, no colours: what a script prints must not depend on the machine.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PYTHONHASHSEED": "0", "COLUMNS": "80"}

@@ -45,7 +45,23 @@ def _looks(_ctx: click.Context, _param: click.Parameter, value: str) -> Looks:
     raise click.BadParameter("must be 'auto', 'all' or a number of updates")
 
 
-@click.command("trace", help=_HELP, context_settings={"allow_interspersed_args": False})
+class _Trace(click.Command):
+    """As in Python, ``-m MODULE`` ends the options: all that follows is the module's own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Mark where the options of stepscope end."""
+        valued = {name for p in self.params if isinstance(p, click.Option) and not p.is_flag for name in p.opts}
+        place = 0
+        while place < len(args) and args[place].startswith("-") and args[place] != "--":
+            of_module = args[place].startswith("-m")
+            place += 2 if args[place] in valued else 1
+            if of_module:
+                args = [*args[:place], "--", *args[place:]]
+                break
+        return super().parse_args(ctx, args)
+
+
+@click.command("trace", cls=_Trace, help=_HELP, context_settings={"allow_interspersed_args": False})
 @click.option("-m", "module", metavar="MODULE", help="Run a module, as `python -m MODULE` would.")
 @click.option(
     "--looks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.machinery
 import importlib.util
 import io
@@ -38,7 +39,7 @@ class Target:
         main = types.ModuleType("__main__")
         main.__dict__.update(
             __file__=self.path,
-            __builtins__=__builtins__,
+            __builtins__=builtins,
             __annotations__={},
             __spec__=self.spec,
             __package__=self.spec.parent if self.spec is not None else None,

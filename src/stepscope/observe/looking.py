@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
@@ -258,16 +259,7 @@ class Looking:
             spans = [graph.Span(c.start, c.end, c.parent) for c in self._calls]
             look, leaves = graph.fold(nodes, spans, self._round)
             names = [e.name for leaf in leaves if (e := self._registry.entry(leaf)) is not None]
-            self._graphs.append(
-                GraphLook(
-                    round=look.round,
-                    operations=look.operations,
-                    nodes=look.nodes,
-                    edges=look.edges,
-                    reached=names,
-                    complete=look.complete,
-                )
-            )
+            self._graphs.append(msgspec.structs.replace(look, reached=names))
         for call in self._loss_calls:
             for kind in ("prediction", "target"):
                 self.kept.drop(value_key(kind, f"call-{call.number}"))
@@ -388,16 +380,9 @@ def _loss(
     target: Reading | None,
 ) -> LossLook:
     answers = call.answers if call else None
-    return LossLook(
-        round=look.round,
+    return msgspec.structs.replace(
+        look,
         value=None if value is None else to_number(float(value)),
-        function=look.function,
-        file=look.file,
-        line=look.line,
-        reduction=look.reduction,
-        factor=look.factor,
-        operations=look.operations,
-        options=look.options,
         result=call.result.summary().mean if call and call.result else None,
         prediction=_summary(call.prediction if call else prediction),
         target=_summary(call.target if call else target),

@@ -10,6 +10,8 @@ import math
 from copy import copy
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from stepscope.pipeline.document import Arithmetic
 from stepscope.record.numbers import Number, is_finite, to_float, to_number
 
@@ -142,13 +144,8 @@ def _allowed(formula: _Formula, base: _Derivation, computed: float, parameter: P
 
 def _compare(head: Arithmetic, formula: str, lines: list[str], computed: float, allowed: float) -> Arithmetic:
     difference = to_float(head.after) - computed
-    return Arithmetic(
-        parameter=head.parameter,
-        index=head.index,
-        optimizer=head.optimizer,
-        before=head.before,
-        gradient=head.gradient,
-        after=head.after,
+    return msgspec.structs.replace(
+        head,
         formula=formula,
         lines=lines,
         computed=to_number(computed),
@@ -158,15 +155,7 @@ def _compare(head: Arithmetic, formula: str, lines: list[str], computed: float, 
 
 
 def _not_derived(head: Arithmetic, why: str) -> Arithmetic:
-    return Arithmetic(
-        parameter=head.parameter,
-        index=head.index,
-        optimizer=head.optimizer,
-        before=head.before,
-        gradient=head.gradient,
-        after=head.after,
-        why=why,
-    )
+    return msgspec.structs.replace(head, why=why)
 
 
 def _manual(head: Arithmetic) -> Arithmetic:
@@ -175,13 +164,8 @@ def _manual(head: Arithmetic) -> Arithmetic:
         return _not_derived(head, "no optimizer made this step, and its gradient gives no rate")
     moved = to_float(head.after) - to_float(head.before)
     rate = -moved / to_float(head.gradient)
-    return Arithmetic(
-        parameter=head.parameter,
-        index=head.index,
-        optimizer=head.optimizer,
-        before=head.before,
-        gradient=head.gradient,
-        after=head.after,
+    return msgspec.structs.replace(
+        head,
         lines=[f"(w - w_new) / g = {_show(-moved)} / {_show(head.gradient)} = {_show(rate)}"],
         why="no optimizer object made this step; if the rule was w - lr * g, then lr is the quotient above",
     )

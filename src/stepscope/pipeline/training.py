@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from stepscope.pipeline.document import Curve, EpochRow
 from stepscope.record.numbers import Number, is_finite, to_float, to_number
 
@@ -73,7 +75,7 @@ def _evaluation(evaluations: list[Evaluation]) -> tuple[Number | None, float | N
 
 
 def _observed(row: EpochRow, before: list[EpochRow]) -> EpochRow:
-    return EpochRow(**{**{f: getattr(row, f) for f in row.__struct_fields__}, "observation": observe(row, before)})
+    return msgspec.structs.replace(row, observation=observe(row, before))
 
 
 def observe(row: EpochRow, before: list[EpochRow]) -> str:

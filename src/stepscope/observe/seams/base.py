@@ -88,6 +88,33 @@ class Seam:
             self.on = False
             self.session.defect(self.part, error)
 
+    def outermost(self, observe: Callable[..., None]) -> Callable[[Any], Any]:
+        """Make wrappers like :meth:`after` for methods that modules call on their children, too.
+
+        Only the call that user code made is observed.
+        """
+
+        def make(original: Any) -> Any:
+            @functools.wraps(original)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                lane = None if not self.on or torch.compiler.is_compiling() else self.lane()
+                if lane is None or lane.quiet:
+                    return original(*args, **kwargs)
+                lane.quiet += 1
+                try:
+                    result = original(*args, **kwargs)
+                finally:
+                    lane.quiet -= 1
+                try:
+                    observe(result, *args, **kwargs)
+                except Exception as error:  # noqa: BLE001  # ours, and never the training's
+                    self.retire(error)
+                return result
+
+            return wrapper
+
+        return make
+
     def after(self, observe: Callable[..., None]) -> Callable[[Any], Any]:
         """Make wrappers that call ``observe(result, *args, **kwargs)`` after the original."""
         observe = unseen(observe)

@@ -6,7 +6,6 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 from torch.autograd import grad_mode
 
@@ -28,7 +27,7 @@ class ModeSeam(Seam):
     def install(self, module: ModuleType) -> None:
         """Wrap the methods; a model that overrides ``train`` with other arguments is left alone."""
         del module
-        self.patches.replace(nn.Module, "train", self._make_train)
+        self.patches.replace(nn.Module, "train", self.outermost(self._switched))
         self._clearing = self.session.inner["module.zero_grad"] = Patches()
         self._clearing.replace(nn.Module, "zero_grad", self.after(self._cleared))
         self.patches.replace(grad_mode.no_grad, "__enter__", self._make_enter("no_grad"))
@@ -43,26 +42,8 @@ class ModeSeam(Seam):
         super().remove()
         self._clearing.remove()
 
-    def _make_train(self, original: Any) -> Any:
-        @functools.wraps(original)
-        def train(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if not self.on or torch.compiler.is_compiling():
-                return original(module, *args, **kwargs)
-            lane = self.lane()
-            if lane is None or lane.quiet:
-                return original(module, *args, **kwargs)
-            lane.quiet += 1
-            try:
-                result = original(module, *args, **kwargs)
-            finally:
-                lane.quiet -= 1
-            try:
-                self.session.mode_changed(module, training=module.training)
-            except Exception as error:  # noqa: BLE001
-                self.retire(error)
-            return result
-
-        return train
+    def _switched(self, _result: Any, module: nn.Module, *_args: Any, **_kwargs: Any) -> None:
+        self.session.mode_changed(module, training=module.training)
 
     def _cleared(self, _result: None, module: nn.Module, *_args: Any, **_kwargs: Any) -> None:
         lane = self.session.lane()

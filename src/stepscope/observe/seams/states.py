@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -25,33 +23,12 @@ class StateSeam(Seam):
 
     def install(self, module: ModuleType) -> None:
         """Wrap the methods and functions."""
-        self.patches.replace(nn.Module, "state_dict", self._make_state_dict)
+        self.patches.replace(nn.Module, "state_dict", self.outermost(self._taken))
         self.patches.replace(nn.Module, "load_state_dict", self.after(self._loaded))
         self.patches.replace(Optimizer, "state_dict", self.after(self._taken))
         self.patches.replace(Optimizer, "load_state_dict", self.after(self._loaded))
         self.patches.replace(module, "save", self.after(self._saved))
         self.patches.replace(module, "load", self.after(self._read))
-
-    def _make_state_dict(self, original: Any) -> Any:
-        @functools.wraps(original)
-        def state_dict(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if not self.on or torch.compiler.is_compiling():
-                return original(module, *args, **kwargs)
-            lane = self.lane()
-            if lane is None or lane.quiet:  # a child's part of its parent's
-                return original(module, *args, **kwargs)
-            lane.quiet += 1
-            try:
-                result = original(module, *args, **kwargs)
-            finally:
-                lane.quiet -= 1
-            try:
-                self._taken(result, module)
-            except Exception as error:  # noqa: BLE001
-                self.retire(error)
-            return result
-
-        return state_dict
 
     def _taken(self, _result: Any, thing: Any, *_args: Any, **_kwargs: Any) -> None:
         self._note("taken", thing)
