@@ -135,7 +135,7 @@ def _observe_validation(row: EpochRow, before: list[EpochRow]) -> str:
     best, where = min(earlier)
     now = to_float(row.evaluation_loss)
     falling = is_finite(before[-1].loss) and to_float(row.loss) < to_float(before[-1].loss)
-    if falling and 0 < best * 1.001 < now:
+    if falling and 0 < best * 1.001 < now and math.isfinite(now / best):
         above = f"{_percent(now / best - 1)} above" if now < 10 * best else f"{now / best:.3g} times"
         return f"training loss fell, validation loss is {above} its best ({where})"
     if row.accuracy is not None and row.evaluation_accuracy is not None:
@@ -151,7 +151,8 @@ def _relative(old: float, new: float) -> float | None:
         return 0.0
     if old <= 0 or new < 0 or not math.isfinite(old):
         return None
-    return (new - old) / old
+    change = (new - old) / old
+    return change if math.isfinite(change) else None
 
 
 def _percent(share: float) -> str:
