@@ -81,7 +81,7 @@ def test_a_crash_in_the_first_forward(script, stepscope_cli, python):
     assert next(line for line in lines if line.startswith("  1 Linear")).split()[2:7] == ["5", "x", "3", "→", "?"]
 
 
-def test_a_crash_after_updates_shows_them(script, stepscope_cli):
+def test_a_crash_after_updates_shows_them(script, stepscope_cli, tmp_path):
     done = trace(
         stepscope_cli,
         script("""
@@ -99,7 +99,7 @@ def test_a_crash_after_updates_shows_them(script, stepscope_cli):
     assert done.returncode == 1
     assert done.stderr.endswith("RuntimeError: enough\n")
     assert "2 updates" in done.stdout
-    ended = stepscope.load(done.stdout.rstrip().rsplit("record: ", 1)[1]).main.ended
+    ended = stepscope.load(tmp_path / "rec").main.ended
     assert ended is not None
     assert (ended.reason, ended.message) == ("exception", "RuntimeError: enough")
 
