@@ -31,7 +31,11 @@ def run(*, quick: bool) -> None:
     updates = 20_000 if quick else 100_000
     print("| loop | updates | record on disk | Python memory |")
     print("| --- | ---: | ---: | ---: |")
-    for name, batches in (("without a loader", _plain()), ("epochs of 100 batches", _epochs(100)), ("epochs of 1 batch", _epochs(1))):
+    for name, batches in (
+        ("without a loader", _plain()),
+        ("epochs of 100 batches", _epochs(100)),
+        ("epochs of 1 batch", _epochs(1)),
+    ):
         _measure(name, batches, updates)
 
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -15,6 +15,9 @@ from hypothesis import settings
 import stepscope
 from stepscope.observe import watch as watching
 from stepscope.observe.patching import MARK
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The same examples every time: what fails here fails everywhere.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -22,7 +22,9 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 def test_the_output_in_the_readme_is_the_real_one(stepscope_cli):
-    done = stepscope_cli("demo", "classifier", env={**__import__("os").environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1"})
+    done = stepscope_cli(
+        "demo", "classifier", env={**__import__("os").environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == 0, done.stderr
     shown = [block for block in blocks(README, "text") if "src/stepscope/" not in block]
     assert len(shown) == 3
@@ -40,7 +42,9 @@ def test_the_file_tree_in_the_readme_names_every_package():
 
 def test_the_record_document_names_every_event():
     text = (ROOT / "docs" / "record.md").read_text(encoding="utf-8")
-    kinds = [cls.__struct_config__.tag for cls in vars(ev).values() if isinstance(cls, type) and issubclass(cls, ev.Event)]
+    kinds = [
+        cls.__struct_config__.tag for cls in vars(ev).values() if isinstance(cls, type) and issubclass(cls, ev.Event)
+    ]
     missing = [kind for kind in kinds if kind != "Event" and f"`{kind}`" not in text]
     assert missing == []
 

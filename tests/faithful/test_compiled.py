@@ -76,7 +76,7 @@ def compile_the_loss(net, optimizer, watched):
 
 def compile_the_step(net, optimizer, watched):
     with watched:
-        loop(net, optimizer, step=torch.compile(lambda: optimizer.step(), backend=BACKEND))
+        loop(net, optimizer, step=torch.compile(optimizer.step, backend=BACKEND))
 
 
 def compile_the_clipping(net, optimizer, watched):

@@ -156,7 +156,9 @@ def test_the_fixture_that_proves_it_can_fail(record):
 
 
 def test_the_fixture_fails_a_test_that_leaves_something(record):
-    fixture = CONFTEST.nothing_left_in_torch.__wrapped__() if hasattr(CONFTEST.nothing_left_in_torch, "__wrapped__") else None
+    fixture = (
+        CONFTEST.nothing_left_in_torch.__wrapped__() if hasattr(CONFTEST.nothing_left_in_torch, "__wrapped__") else None
+    )
     assert fixture is not None
     next(fixture)
     watch = stepscope.watch(record)

@@ -85,12 +85,18 @@ def vmapped_losses():
 
 def jacobians():
     model, x = net(), torch.randn(6)
-    return total([torch.func.jacrev(model)(x), torch.func.jacfwd(model)(x), torch.func.hessian(lambda x: model(x).sum())(x)])
+    return total(
+        [torch.func.jacrev(model)(x), torch.func.jacfwd(model)(x), torch.func.hessian(lambda x: model(x).sum())(x)]
+    )
 
 
 def scripted():
     def loss(x: torch.Tensor, y: torch.Tensor):
-        return functional.cross_entropy(x, y) + functional.mse_loss(x, x * 0) + functional.kl_div(x.log_softmax(1), x.softmax(1))
+        return (
+            functional.cross_entropy(x, y)
+            + functional.mse_loss(x, x * 0)
+            + functional.kl_div(x.log_softmax(1), x.softmax(1))
+        )
 
     model = net()
     train(model)

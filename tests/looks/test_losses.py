@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 TARGETS = torch.tensor([0, 2, 1, 2, 0])
 NUMBERS = torch.tensor([[0.5, -1.0, 2.0], [0.0, 1.0, 1.5], [3.0, -2.0, 0.1], [0.4, 0.6, -0.6], [1.0, 1.0, 1.0]])

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from stepscope.pipeline.arithmetic import derive
 from stepscope.pipeline.build import build

@@ -186,4 +186,9 @@ def test_a_loader_made_anew_for_each_epoch_feeds_epochs(watched):
 
     run = watched(train)
     assert list(run.main.loaders) == ["l1"]
-    assert [(e.number, e.first_update, e.last_update) for e in run.epochs] == [(1, 1, 3), (2, 4, 6), (3, 7, 9), (4, 10, 12)]
+    assert [(e.number, e.first_update, e.last_update) for e in run.epochs] == [
+        (1, 1, 3),
+        (2, 4, 6),
+        (3, 7, 9),
+        (4, 10, 12),
+    ]

@@ -60,7 +60,7 @@ def command(name: str, *, source: bool, data: str | None, epochs: int | None, se
     extra = _extra(name, data, epochs, seed)
     documents = []
     for number, (title, arguments) in enumerate(trainings, start=1):
-        click.echo(f"\n[{number}/{len(trainings)}] {title}: python {script} {' '.join(arguments + extra)}\n")
+        click.echo(f"\n[{number}/{len(trainings)}] {title}: {' '.join(['python', script, *arguments, *extra])}\n")
         documents.append(_train(_SCRIPTS / script, [*arguments, *extra]))
         shown = documents[-1] if number == 1 or name == "network" else _only_training(documents[-1])
         click.echo(output.lower(shown, "text", to_terminal=sys.stdout.isatty()), nl=False)

@@ -39,8 +39,10 @@ def command(*, form: Format, output: str | None, number: int | None, run: str | 
 
 
 def _newest() -> Path:
-    root = Path(".stepscope") / "runs"
-    runs = sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
-    if not runs:
-        raise RecordError(f"there is no record in {root.absolute()}; make one with: stepscope trace SCRIPT")
-    return runs[-1].parent
+    from stepscope.observe.places import FALLBACK, RUNS
+
+    for root in (RUNS, FALLBACK):
+        runs = sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+        if runs:
+            return runs[-1].parent
+    raise RecordError(f"there is no record in {RUNS.absolute()}; make one with: stepscope trace SCRIPT")

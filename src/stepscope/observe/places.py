@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 RUNS = Path(".stepscope") / "runs"
+#: Where records go when the working directory cannot be written.
+FALLBACK = Path(tempfile.gettempdir()) / "stepscope-runs"
 
 
 def rank() -> tuple[int, int]:
@@ -58,7 +60,7 @@ def _runs_root() -> Path:
             return root
     except OSError:
         pass
-    return Path(tempfile.gettempdir()) / "stepscope-runs"
+    return FALLBACK
 
 
 def _started(process: int) -> float:
