@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -167,8 +169,7 @@ SCRIPT = """
 
 @pytest.mark.slow
 def test_the_printed_tracebacks_are_those_of_python(script, python, stepscope_cli, tmp_path):
-    with open(__file__, encoding="utf-8") as source:
-        script(source.read(), "errors.py")
+    script(Path(__file__).read_text(encoding="utf-8"), "errors.py")
     path = script(SCRIPT.format(folder=str(tmp_path)))
     bare = python(path)
     watched = stepscope_cli("trace", "--no-report", path)
