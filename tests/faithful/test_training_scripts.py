@@ -85,15 +85,15 @@ SCRIPTS = {
         threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
         for t in threads: t.start()
         for t in threads: t.join()
-        torch.manual_seed(0)
+        seed()
         report(*[model for _, model in sorted(models, key=lambda pair: pair[0])])
     """,
     "training in an exit handler and a late thread": """
-        import atexit, threading, time
+        import atexit, threading
         from library import *
         seed(); model = net()
         atexit.register(lambda: report(train(model)))
-        threading.Thread(target=lambda: (time.sleep(0.3), report(train(model)))).start()
+        threading.Thread(target=lambda: (threading.main_thread().join(), report(train(model)))).start()
         report(train(model))
     """,
     "pickled models": """
@@ -188,4 +188,4 @@ def test_as_python_runs_it(name, script, python, tmp_path):
     assert bare.stdout.strip(), "it shows something"
     events = (record / "events-rank0.jsonl").read_text()
     assert '"defect"' not in events
-    assert '"optimizer-stepped"' in events, "it was watched"
+    assert '"optimizer-seen"' in events, "it was watched"
