@@ -34,8 +34,8 @@ class Plan:
     judge_first: int = 1000
     judge_every: int = 8
     sparse_after: int = 2000
-    glimpse_every: int = 13
-    attend_every: int = 104
+    glimpse_every: int = 31
+    attend_every: int = 310
 
     def looks_at(self, update: int, previous: int) -> bool:
         """Whether update number ``update`` (from 1) is looked at, the last look being ``previous``."""
