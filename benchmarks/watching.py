@@ -43,7 +43,7 @@ def _row(name: str, device: str, warm: int, *, quick: bool) -> None:
     began = time.perf_counter()
     train(20)
     update = (time.perf_counter() - began) / 20
-    block = max(1, min(200, round(0.05 / update)))
+    block = max(4, min(200, round(0.05 / update)))
     rounds = 40 if quick else 200
     rounds = max(12, min(rounds, round((10 if quick else 40) / (2 * block * update))))
     bare, steady = _compare(train, block, rounds, warm, device, looks="auto")
@@ -86,7 +86,7 @@ def _block(
 
 
 def _timed(train: Callable[[int], None], block: int, clock: Callable[[], float]) -> float:
-    train(block // 8)  # not counted: the interpreter has to get used to the exchanged functions
+    train(max(1, block // 8))  # not counted: the interpreter has to get used to the exchanged functions
     began = clock()
     train(block)
     return (clock() - began) / block
