@@ -14,7 +14,6 @@ from torch import Tensor
 
 from stepscope.observe.gauge import looks_plain
 from stepscope.record.look import GraphLook, GraphNode
-from stepscope.record.numbers import to_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -226,8 +225,3 @@ def _classes(prediction: Tensor, target: Tensor, ignore_index: int) -> Answers |
     if ignore_index >= 0:
         right &= counted
     return Answers(right.sum(), counted.sum())
-
-
-def unscaled(value: float, scale: float | None) -> Any:
-    """``value`` with a loss scale taken out, as the record holds numbers."""
-    return to_number(value / scale if scale else value)
