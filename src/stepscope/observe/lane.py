@@ -302,7 +302,7 @@ class Lane:
         self._plain_steps = self._plain_steps and plain
         self.updates += 1
         self._node.ends += 1
-        familiar = self._node.ends >= FAMILIAR
+        familiar = self._node.ends >= FAMILIAR and self.updates >= self.session.plan.thorough
         self._node = self._paths.root
         self.loss = None
         self.judged = None

@@ -23,7 +23,9 @@ class Plan:
     Targets are compared with predictions in the first ``judge_first`` updates, then in one of
     ``judge_every``. After ``sparse_after`` updates most updates of a regular loop are only counted, and the loss of
     one in ``glimpse_every`` is read (a prime, so that it does not keep step with the epochs); every ``attend_every`` of
-    them the loop is followed for a few updates, to see whether it is still the same.
+    them the loop is followed for a few updates, to see whether it is still the same. ``thorough`` is how many updates
+    from the first are watched for the rules of ``check``: noted in full, with what their batches held, and with one
+    more forward on copies; 0 where nothing is checked.
     """
 
     looks: Looks = "auto"
@@ -36,6 +38,7 @@ class Plan:
     sparse_after: int = 2000
     glimpse_every: int = 31
     attend_every: int = 310
+    thorough: int = 0
 
     def looks_at(self, update: int, previous: int) -> bool:
         """Whether update number ``update`` (from 1) is looked at, the last look being ``previous``."""
