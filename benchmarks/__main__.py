@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [watching|record|startup|accuracy|faithful ...] [--quick]``."""
+"""Run the benchmarks: ``python -m benchmarks [watching|record|startup|accuracy|faithful|check ...] [--quick]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import platform
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread: less noise, and the smallest job is the hardest
 
-NAMES = ("watching", "record", "startup", "accuracy", "faithful")
+NAMES = ("watching", "record", "startup", "accuracy", "faithful", "check")
 
 
 def main() -> None:

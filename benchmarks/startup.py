@@ -18,8 +18,10 @@ def run(*, quick: bool) -> None:
     times = 5 if quick else 15
     bare = _median([sys.executable, "-c", "pass"], times)
     own = _median([sys.executable, "-m", "stepscope", "--help"], times)
+    check = _median([sys.executable, "-m", "stepscope", "check", "--help"], times)
     importing = _median([sys.executable, "-c", "import stepscope"], times)
     print(f"| `stepscope --help` | {own:.3f} s | Python alone {bare:.3f} s |")
+    print(f"| `stepscope check --help` | {check:.3f} s | Python alone {bare:.3f} s |")
     print(f"| `import stepscope` | {importing:.3f} s | Python alone {bare:.3f} s |")
 
 

@@ -36,8 +36,30 @@ def test_the_file_tree_in_the_readme_names_every_package():
     tree = next(block for block in blocks(README, "text") if "src/stepscope/" in block)
     named = set(re.findall(r"^ +(\w+)/", tree, flags=re.MULTILINE))
     package = Path(stepscope.__file__).parent
-    there = {p.parent.name for p in package.glob("*/__init__.py")} | {"seams", "bugs"}
+    there = {p.parent.name for p in package.glob("*/__init__.py")} | {"seams", "findings", "bugs"}
     assert named == there
+
+
+def test_what_check_says_in_the_documents_is_what_it_says(stepscope_cli, tmp_path):
+    check = ROOT / "docs" / "check.md"
+    (tmp_path / "train.py").write_text(blocks(check, "python")[0])
+    done = stepscope_cli("check", "train.py")
+    assert done.returncode == 1, done.stderr
+    for document in (check, README):
+        (shown,) = (block for block in blocks(document, "console") if "error[" in block)
+        command, _, output = shown.partition("\n")
+        assert command == "$ stepscope check train.py"
+        assert done.stdout.startswith(output)
+
+
+def test_the_check_document_names_every_key_option_and_form(stepscope_cli):
+    text = (ROOT / "docs" / "check.md").read_text(encoding="utf-8")
+    schema = Path(stepscope.__file__).parent / "render" / "findings" / "schema.json"
+    document = msgspec.json.decode(schema.read_bytes())
+    keys = [*document["properties"], *document["$defs"]["finding"]["properties"]]
+    assert [key for key in keys if f"`{key}`" not in text] == []
+    options = set(re.findall(r"--[a-z-]+", stepscope_cli("check", "--help").stdout))
+    assert {option for option in options if option not in text} <= {"--help", "--lr", "--epochs", "--argument"}
 
 
 def test_the_record_document_names_every_event():

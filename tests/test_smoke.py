@@ -43,6 +43,14 @@ def test_trace_show_and_load(script, stepscope_cli, tmp_path):
     assert [update.kind for update in run.updates] == ["step"] * 3
 
 
+def test_check_rules_and_explain(script, stepscope_cli):
+    done = stepscope_cli("check", "--format", "json", script(SCRIPT.replace("    optimizer.zero_grad()\n", "")))
+    assert done.returncode == 1, done.stderr
+    assert "stale-gradients" in [finding["rule"] for finding in json.loads(done.stdout)["findings"]]
+    assert "stale-gradients" in stepscope_cli("rules").stdout
+    assert "Why it hurts" in stepscope_cli("explain", "stale-gradients").stdout
+
+
 def test_demo_runs(stepscope_cli):
     done = stepscope_cli("demo", "regression")
     assert done.returncode == 0, done.stderr

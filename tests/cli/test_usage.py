@@ -24,13 +24,27 @@ def test_importing_stepscope_imports_nothing_heavy(python):
     without_torch(python, "import stepscope; stepscope.StepscopeError")
 
 
-@pytest.mark.parametrize("verb", [[], ["trace"], ["show"], ["demo"]])
+@pytest.mark.parametrize("verb", [[], ["check"], ["trace"], ["show"], ["rules"], ["explain"], ["demo"]])
 def test_help(python, verb):
     shown = without_torch(python, f"from stepscope.cli import cli; cli({[*verb, '--help']!r}, standalone_mode=False)")
     name = verb[0] if verb else "demo"
     assert f"stepscope {name}" in shown  # an example
     assert "Usage:" in shown
     assert max(map(len, shown.splitlines())) <= 88
+
+
+@pytest.mark.parametrize("verb", [[], ["check"], ["rules"]])
+def test_help_imports_no_rule(python, verb):
+    do = f"from stepscope.cli import cli; cli({[*verb, '--help']!r}, standalone_mode=False)"
+    without_torch(
+        python, f"{do}; assert not [m for m in sys.modules if m.startswith(('stepscope.rules', 'stepscope.observe'))]"
+    )
+
+
+def test_rules_and_explanations_import_no_torch(python):
+    do = "from stepscope.cli import cli; cli([{}], standalone_mode=False)"
+    assert "stale-gradients" in without_torch(python, do.format("'rules'"), "'rich'")
+    assert "Why it hurts" in without_torch(python, do.format("'explain', 'stale-gradients'"), "'rich'")
 
 
 def test_loading_imports_no_torch(python, recorded):
@@ -47,8 +61,8 @@ def test_showing_imports_no_torch(python, recorded):
     ("arguments", "says"),
     [
         (["tarce", "x.py"], "there is no command 'tarce'. Did you mean trace?"),
-        (["train.py"], "there is no command 'train.py'. To watch a script: stepscope trace train.py"),
-        (["xyz"], "there is no command 'xyz'. Commands: trace, show, demo."),
+        (["train.py"], "To check a script: stepscope check train.py; to see what it does: stepscope trace train.py"),
+        (["xyz"], "there is no command 'xyz'. Commands: check, trace, show, rules, explain, demo."),
         (["trace"], "name a script to run: stepscope trace SCRIPT [ARGS...]"),
         (["trace", "none.py"], "there is no file none.py (in "),
         (["trace", "."], ". is a directory; name the script to run. It holds: train.py."),

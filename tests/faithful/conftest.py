@@ -8,6 +8,8 @@ import random
 import pytest
 
 import stepscope
+from stepscope.observe.schedule import Plan
+from stepscope.observe.watch import Watch
 from stepscope.record import events as ev
 
 
@@ -36,11 +38,11 @@ def digest():
 def same(record):
     """Call a function bare and watched, from the same seeds; return its result and the Run."""
 
-    def compare(function, **options):
+    def compare(function, *, thorough=False, **options):
         seed_all()
         bare = function()
         seed_all()
-        with stepscope.watch(record, **options) as watch:
+        with Watch(record, Plan(thorough=200)) if thorough else stepscope.watch(record, **options) as watch:
             watched = function()
         run = watch.run
         assert watched == bare

@@ -120,6 +120,19 @@ def test_weights_and_random_streams(same, digest, kind, how):
     assert len(record.main.looks) >= 8
 
 
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("how", ["adam", "lbfgs"])
+def test_as_thoroughly_as_check_does(same, digest, kind, how):
+    make, shape = MODELS[kind]
+
+    def run():
+        model = make()
+        optimizer = OPTIMIZERS[how]([p for p in model.parameters() if p.requires_grad])
+        return train(model, optimizer, shape), digest(model)
+
+    same(run, thorough=True)
+
+
 @pytest.mark.parametrize("looks", ["all", 0])
 def test_however_closely_it_is_looked_at(same, digest, looks):
     def run():

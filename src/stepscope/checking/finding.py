@@ -6,7 +6,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Phase: TypeAlias = Literal["clear and step", "trained", "schedule", "gradients", "mode", "loss", "data", "state", "ranks"]
+Phase: TypeAlias = Literal[
+    "clear and step", "trained", "schedule", "gradients", "mode", "loss", "data", "state", "ranks"
+]
 Evidence: TypeAlias = Literal["proof", "strong", "hint"]
 Severity: TypeAlias = Literal["error", "warning", "note"]
 #: A fact is a number, a word, or a list of them.

@@ -6,13 +6,14 @@ A rule is a module in :mod:`stepscope.rules` with a docstring in sections, a :cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from stepscope.checking.finding import EVIDENCES, Evidence, Fact, Finding, Phase, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stepscope.record.run import Run
 
 
@@ -56,7 +57,7 @@ class Found:
     rank: int = 0
 
 
-def found(
+def found(  # noqa: PLR0913  # a finding has as many parts as it has
     at: Place | tuple[str | None, int],
     update: int,
     message: str,
@@ -74,10 +75,6 @@ def found(
 
 class NothingToJudge(Exception):  # noqa: N818  # no error: a rule's way to say that it cannot speak
     """Raised by ``check`` where the run has nothing that this rule could judge; says what is missing."""
-
-
-#: A rule says nothing, or what it found; it raises :class:`NothingToJudge` where it cannot say.
-Check: TypeAlias = "Iterator[Found]"
 
 
 class RuleModule(Protocol):

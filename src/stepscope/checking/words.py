@@ -16,7 +16,7 @@ def figure(value: Number | float, digits: int = 3) -> str:
     number = float(value)
     if not math.isfinite(number):
         return {math.inf: "inf", -math.inf: "-inf"}.get(number, "nan")
-    if number == 0 or number == int(number) and abs(number) < 1e6:
+    if number == 0 or (number == int(number) and abs(number) < 1e6):
         return f"{int(number):,}"
     if abs(number) >= 1e6 or abs(number) < 1e-4:
         return f"{number:.{digits - 1}e}"
@@ -30,8 +30,9 @@ def share(value: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun: 1 update, 2 updates."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """A number with its noun: 1 update, 2 updates, 2 batches, 2 passes."""
+    plural = f"{noun}es" if noun.endswith(("s", "ch", "x")) else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

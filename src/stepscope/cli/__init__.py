@@ -15,7 +15,15 @@ from stepscope.version import __version__
 #: Wrong usage: a path that is not there, an option that cannot be.
 USAGE = 2
 
-_VERBS = {"trace": "stepscope.cli.trace", "show": "stepscope.cli.show", "demo": "stepscope.cli.demo"}
+#: Verb -> the module and the name of its command.
+_VERBS = {
+    "check": ("check", "command"),
+    "trace": ("trace", "command"),
+    "show": ("show", "command"),
+    "rules": ("rules", "rules"),
+    "explain": ("rules", "explain"),
+    "demo": ("demo", "command"),
+}
 
 
 class _Verbs(click.Group):
@@ -29,7 +37,8 @@ class _Verbs(click.Group):
             return None
         import importlib
 
-        command = importlib.import_module(_VERBS[cmd_name]).command
+        module, name = _VERBS[cmd_name]
+        command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -43,7 +52,7 @@ class _Verbs(click.Group):
             near = difflib.get_close_matches(name, [*_VERBS], n=1)
             hint = f" Did you mean {near[0]}?" if near else f" Commands: {', '.join(_VERBS)}."
             if name.endswith(".py"):
-                hint = f" To watch a script: stepscope trace {name}"
+                hint = f" To check a script: stepscope check {name}; to see what it does: stepscope trace {name}"
             raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -54,9 +63,11 @@ def cli() -> None:
     """Run, show, check and teach the PyTorch training loop.
 
     \b
-    stepscope demo                 train on real digits and see every step explained
-    stepscope trace train.py       run your own script, unchanged, and see what it did
+    stepscope check train.py       run your own script and see what is silently wrong
+    stepscope trace train.py       run it and see what each step did
     stepscope show RUN             show a record again
+    stepscope explain RULE         why a finding matters, with bad and good code
+    stepscope demo                 train on real digits and see every step explained
     """  # noqa: D301  # click's mark for text that is not to be wrapped
 
 

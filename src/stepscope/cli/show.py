@@ -23,11 +23,11 @@ stepscope show RUN --format markdown --output trace.md
 
 
 @click.command("show", help=_HELP)
-@output.options
+@output.trace_options
 @click.argument("run", required=False, type=click.Path())
 def command(*, form: Format, output: str | None, number: int | None, run: str | None) -> None:
     """Load and show."""
-    from stepscope.cli.output import Report
+    from stepscope.cli.output import Report, lower
     from stepscope.loading import load
     from stepscope.pipeline.build import build
 
@@ -35,7 +35,7 @@ def command(*, form: Format, output: str | None, number: int | None, run: str | 
     report = Report(output, form)
     document = build(load(folder), number)
     report.open()
-    report.write(document)
+    report.write(lambda to_terminal: lower(document, form, to_terminal=to_terminal))
 
 
 def _newest() -> Path:

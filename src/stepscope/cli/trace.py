@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stepscope.cli import output
-from stepscope.errors import NothingToShowError, StepscopeError, UsageError
+from stepscope.cli import launching, output
+from stepscope.errors import NothingToShowError, StepscopeError
 
 if TYPE_CHECKING:
-    from stepscope.cli.output import Format, Report
-    from stepscope.launch.target import Target
+    from collections.abc import Callable
+
+    from stepscope.cli.launching import Ended
+    from stepscope.cli.output import Format
     from stepscope.observe.schedule import Looks
     from stepscope.observe.watch import Watch
+    from stepscope.pipeline.document import Document
 
 _HELP = """Run SCRIPT as `python SCRIPT ARGS` would, and show what each step did.
 
@@ -30,8 +31,6 @@ stepscope trace train.py --epochs 3
 stepscope trace --format json train.py > trace.json
 stepscope trace -m mypackage.train --lr 0.1
 torchrun --nproc-per-node 2 -m stepscope trace train.py
-
-Options of stepscope come before SCRIPT; all that follows SCRIPT is the script's own.
 """
 
 
@@ -45,24 +44,7 @@ def _looks(_ctx: click.Context, _param: click.Parameter, value: str) -> Looks:
     raise click.BadParameter("must be 'auto', 'all' or a number of updates")
 
 
-class _Trace(click.Command):
-    """As in Python, ``-m MODULE`` ends the options: all that follows is the module's own."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Mark where the options of stepscope end."""
-        valued = {name for p in self.params if isinstance(p, click.Option) and not p.is_flag for name in p.opts}
-        place = 0
-        while place < len(args) and args[place].startswith("-") and args[place] != "--":
-            of_module = args[place].startswith("-m")
-            place += 2 if args[place] in valued else 1
-            if of_module:
-                args = [*args[:place], "--", *args[place:]]
-                break
-        return super().parse_args(ctx, args)
-
-
-@click.command("trace", cls=_Trace, help=_HELP, context_settings={"allow_interspersed_args": False})
-@click.option("-m", "module", metavar="MODULE", help="Run a module, as `python -m MODULE` would.")
+@launching.script_command("trace", _HELP)
 @click.option(
     "--looks",
     default="auto",
@@ -71,16 +53,8 @@ class _Trace(click.Command):
     show_default=True,
     help="Which updates to look at closely: the first and ever fewer, all, or the first N.",
 )
-@click.option(
-    "--record",
-    type=click.Path(),
-    metavar="DIR",
-    help="Keep the record in DIR.  [default: a new one in .stepscope/runs]",
-)
 @click.option("--no-report", is_flag=True, help="Only keep the record; print nothing at the end.")
-@output.options
-@click.argument("script", required=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@output.trace_options
 def command(
     module: str | None,
     looks: Looks,
@@ -94,65 +68,43 @@ def command(
     arguments: tuple[str, ...],
 ) -> BaseException | None:
     """Run and show; what the script raised is returned, to be raised where Python handles it."""
-    from stepscope.cli.output import Report
+    from stepscope.cli.output import Report, lower
     from stepscope.launch import runner
     from stepscope.observe.schedule import Plan
     from stepscope.observe.watch import Watch
 
-    target = _target(module, script, arguments)
-    if record is not None and Path(record).is_file():
-        raise UsageError(f"{record} is a file; name a folder for the record")
-    # The other ranks of a launch join the record that the first one has begun.
-    if record is not None and Path(record, "run.json").exists() and os.environ.get("RANK", "0") == "0":
-        raise UsageError(f"{record} holds a record already; name another folder, or delete it")
+    target = launching.find_target("trace", module, script, arguments, broken=1)
+    folder = launching.folder_for(record)
     report = Report(output, form)
-    watch = Watch(Path(record) if record else None, Plan(looks=looks), target.name, target.arguments[1:])
+    watch = Watch(folder, Plan(looks=looks), target.name, target.arguments[1:])
     watch.start()
     report.open()
+    ended = launching.Ended()
+
+    def show() -> None:
+        document = _document(watch, number)
+        report.write(lambda to_terminal: lower(document, form, to_terminal=to_terminal))
+
     # Registered before the script runs, so it comes after the script's own exit handlers, when
     # its threads have ended, too.
-    atexit.register(_finish, watch, report, number, quiet=no_report)
-    return runner.run(target, _ended)
+    atexit.register(_finish, watch, ended, None if no_report else show)
+    return runner.run(target, ended.note)
 
 
-def _target(module: str | None, script: str | None, arguments: tuple[str, ...]) -> Target:
-    from stepscope.launch import target
-
-    try:
-        if module is not None:
-            return target.module(module, [script, *arguments] if script is not None else [])
-        if script is None:
-            raise UsageError("name a script to run: stepscope trace SCRIPT [ARGS...]")
-        return target.script(script, list(arguments))
-    except SyntaxError as error:
-        error.__traceback__ = None
-        sys.excepthook(type(error), error, None)
-        raise SystemExit(1) from None
-
-
-_outcome: dict[str, str] = {}
-
-
-def _ended(reason: str, message: str) -> None:
-    """The main thread is done; others may still train, so the record stays open until exit."""
-    _outcome.update(reason=reason, message=message)
-
-
-def _finish(watch: Watch, report: Report, number: int | None, *, quiet: bool) -> None:
+def _finish(watch: Watch, ended: Ended, show: Callable[[], None] | None) -> None:
     """Close the record and show it: the last thing this process does."""
     if watch.in_child:
         return  # a fork of the process that is watched also comes by here
-    reason = _outcome.get("reason", "finished")
-    watch.stop(reason, _outcome.get("message", ""))
-    if quiet or os.environ.get("RANK", "0") != "0":
+    watch.stop(ended.reason, ended.message)
+    if show is None or not launching.is_first_rank():
         return
-    if reason == "interrupted":
+    if ended.reason == "interrupted":
         if watch.saw_torch and watch.failed is None:
-            show = f"stepscope show {shlex.quote(str(watch.folder))}"
-            print(f"stepscope: interrupted; show the record with: {show}", file=sys.stderr)
+            again = f"stepscope show {shlex.quote(str(watch.folder))}"
+            print(f"stepscope: interrupted; show the record with: {again}", file=sys.stderr)
         return
     try:
-        _show(watch, report, number)
+        show()
     except NothingToShowError as nothing:
         print(f"stepscope: {nothing}", file=sys.stderr)
     except StepscopeError as error:
@@ -162,9 +114,9 @@ def _finish(watch: Watch, report: Report, number: int | None, *, quiet: bool) ->
         print(f"stepscope: interrupted; the record is in {watch.folder}", file=sys.stderr)
 
 
-def _show(watch: Watch, report: Report, number: int | None) -> None:
+def _document(watch: Watch, number: int | None) -> Document:
     from stepscope.pipeline.build import build
 
     if not watch.saw_torch:
         raise NothingToShowError("the script never imported torch, so there was nothing to watch")
-    report.write(build(watch.run, number))
+    return build(watch.run, number)

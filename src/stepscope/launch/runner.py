@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
@@ -58,6 +60,24 @@ def let_go(error: BaseException) -> NoReturn:
 
     sys.excepthook = excepthook
     raise error
+
+
+def wind_down(error: BaseException | None, target: Target) -> None:
+    """End the script as Python would, all but the process.
+
+    What it raised is told, its threads are waited for, its exit handlers called; what comes after
+    that can still speak, and choose the exit code. Ctrl-C is not told of.
+    """
+    if isinstance(error, SystemExit):
+        if not isinstance(error.code, int | None):
+            print(error.code, file=sys.stderr)
+    elif error is not None and not isinstance(error, KeyboardInterrupt):
+        strip_own_frames(error)
+        sys.excepthook(type(error), error, error.__traceback__)
+    threading._shutdown()  # type: ignore[attr-defined]  # Python itself calls these two; nothing public does the same
+    atexit._run_exitfuncs()
+    with contextlib.suppress(ValueError):
+        sys.path.remove(target.first_path)  # a module there must not stand in for one of those that come now
 
 
 def _show_no_own_frames_in_threads() -> None:

@@ -92,9 +92,27 @@ def user_frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
+def all_frames() -> Iterator[tuple[FrameType, bool]]:
+    """The frames that are running, nearest first, each with whether it is the user's code."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame, _kind(frame.f_code.co_filename) == _USER
+        frame = frame.f_back
+
+
+def user_files() -> list[str]:
+    """The files of the user's code that have been met so far."""
+    return [name for name, kind in list(_kinds.items()) if kind == _USER]
+
+
 def called_from_user(frame: FrameType | None) -> bool:
     """Whether ``frame`` itself is the user's code."""
     return frame is not None and _kind(frame.f_code.co_filename) == _USER
+
+
+def is_users(filename: str) -> bool:
+    """Whether a file is the user's own code."""
+    return _kind(filename) == _USER
 
 
 def is_own(filename: str) -> bool:

@@ -39,13 +39,14 @@ class Fetch:
 
     @unseen
     def __init__(self, tensors: list[Tensor]) -> None:
-        """Start bringing 0-dimensional ``tensors`` (of one device) over."""
+        """Start bringing 0-dimensional ``tensors`` (of one device), or one vector, over."""
         self._values: list[float] | None = None
         self._event: Any = None
         if not tensors:
             self._values = []
             return
-        stacked = torch.stack([t.detach().to(torch.float64) for t in tensors])
+        single = len(tensors) == 1 and tensors[0].dim() == 1
+        stacked = tensors[0] if single else torch.stack([t.detach().to(torch.float64) for t in tensors])
         if stacked.is_cuda:
             self._copy = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
             self._copy.copy_(stacked, non_blocking=True)

@@ -113,13 +113,14 @@ def _scalar_factor(node: Any, name: str, position: int) -> float:
 
 def leaves_of(roots: Sequence[Any]) -> Iterator[Tensor]:
     """The leaf tensors into which a backward from ``roots`` would add gradients."""
-    for node in _walk(roots):
+    for node in walk(roots):
         variable = getattr(node, "variable", None)
         if isinstance(variable, Tensor):
             yield variable
 
 
-def _walk(roots: Sequence[Any]) -> Iterator[Any]:
+def walk(roots: Sequence[Any]) -> Iterator[Any]:
+    """The nodes behind ``roots``, at most :data:`MOST_NODES`."""
     seen = set(roots)
     waiting = list(roots)
     while waiting and len(seen) < MOST_NODES:
@@ -149,7 +150,7 @@ def fold(roots: Sequence[Any], spans: list[Span], round_: int) -> tuple[GraphLoo
     owner: dict[Any, int] = {}
     count = 0
     hidden = False
-    for node in _walk(roots):
+    for node in walk(roots):
         count += 1
         variable = getattr(node, "variable", None)
         if isinstance(variable, Tensor):
@@ -157,7 +158,7 @@ def fold(roots: Sequence[Any], spans: list[Span], round_: int) -> tuple[GraphLoo
             continue
         mine = owner.get(node)
         if mine is None:
-            mine = owner[node] = _layer_of(node._sequence_nr(), starts, spans)
+            mine = owner[node] = layer_of(node._sequence_nr(), starts, spans)
         name = name_of(node)
         hidden = hidden or name in _OPAQUE
         nodes.setdefault(mine, []).append(name)
@@ -166,7 +167,7 @@ def fold(roots: Sequence[Any], spans: list[Span], round_: int) -> tuple[GraphLoo
                 continue
             theirs = owner.get(child)
             if theirs is None:
-                theirs = owner[child] = _layer_of(child._sequence_nr(), starts, spans)
+                theirs = owner[child] = layer_of(child._sequence_nr(), starts, spans)
             if theirs != mine:
                 edges.add((mine, theirs))
     place = {layer: position for position, layer in enumerate(nodes)}
@@ -180,7 +181,7 @@ def fold(roots: Sequence[Any], spans: list[Span], round_: int) -> tuple[GraphLoo
     return look, leaves
 
 
-def _layer_of(number: int, starts: list[int], spans: list[Span]) -> int:
+def layer_of(number: int, starts: list[int], spans: list[Span]) -> int:
     """The innermost module call during which the node with this sequence number was made."""
     position = bisect_right(starts, number) - 1
     while position >= 0 and number >= spans[position].end:

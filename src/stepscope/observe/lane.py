@@ -11,6 +11,7 @@ from torch import Tensor
 from stepscope.observe.evaluating import Evaluating
 from stepscope.observe.gauge import Fetch
 from stepscope.observe.pattern import OUTER, Node, Paths
+from stepscope.observe.stopping import MORE
 from stepscope.observe.tally import Tally
 from stepscope.record import events as ev
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from stepscope.observe.graph import Answers
     from stepscope.observe.looking import Looking
+    from stepscope.observe.modes import Called
     from stepscope.observe.notes import Notes
+    from stepscope.observe.operations import Operations
     from stepscope.observe.registry import Registry
     from stepscope.observe.schedule import Plan
 
@@ -101,12 +104,15 @@ class Lane:
         self.brief = False
         self.within: Literal["", "step", "backward"] = ""
         self.depth = 0  # of module calls
+        self.called: Called | None = None  # what user code calls, in a thorough watch
         self.quiet = 0  # depth of modes that are being switched
         self.stepping: list[_Step] = []  # the optimizers whose step is running
         self.backwards = 0  # depth of backward
         self.stepped_inside: str | None = None  # by which optimizer, inside the running backward
         self.updates = 0
+        self.standing = (-1, -1)  # how the gradients stood when the running step began
         self.look: Looking | None = None
+        self.held: Operations | None = None  # listens to single operations until this round's backward
         self.loss: Any = None
         self.scaled: tuple[Any, Any, float | None] | None = None
         self.judged: Answers | None = None
@@ -168,7 +174,8 @@ class Lane:
             self.session.rouse()
         self.tell()
         self.brief = False
-        self._next_note = self.updates + max(len(self.session.owners_seen), 1)
+        attentive = MORE if self.session.plan.thorough else 1
+        self._next_note = self.updates + max(len(self.session.owners_seen), attentive)
         self.session.woke()
         loss = self.loss
         for node, value in self._path:
@@ -187,6 +194,7 @@ class Lane:
     def begin_step(self, optimizer: Optimizer) -> bool:
         """A step begins; True where it is the same step again, through ``super().step()``."""
         again = False
+        self.let_go()
         if self.stepping:
             self.drop_stale_steps()
             again = any(step[0] is optimizer for step in self.stepping)
@@ -335,6 +343,11 @@ class Lane:
             self._more_looks = max(self._more_looks - 1, 0)
             self._epoch_due = False
             self.look = self.session.new_look()
+
+    def let_go(self) -> None:
+        """Something else begins than the loss of this round: listen to single operations no longer."""
+        if self.held is not None and self.held.let_go():
+            self.held = None
 
     # Passes over loaders.
 

@@ -5,6 +5,7 @@ Asked only where an update is noted in full; a loop that has proved regular pays
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Filled:
     filled: int
     unowned: int
     stale: list[str]
+    altered: int = 0
 
 
 def _identity(gradient: Tensor | None) -> tuple[int, int] | None:
@@ -53,6 +55,7 @@ class Ledger:
         """Updates went by unseen: nothing is known of any gradient until the next step."""
         for entry, _parameter in self._registry.entries():
             entry.applied, entry.filled, entry.stale = None, False, False
+            entry.used, entry.zeroed, entry.altered = None, False, False
 
     def before_backward(self) -> list[Cleared]:
         """Find what was cleared silently, and what is about to be added to although used."""
@@ -72,7 +75,7 @@ class Ledger:
         found = [cleared for cleared in (assigned, zeroed) if cleared.parameters]
         for cleared in found:
             for entry in cleared.parameters:
-                entry.applied, entry.filled = None, False
+                entry.applied, entry.filled, entry.altered = None, False, False
         return found
 
     def _zeroed(self, used: list[tuple[ParameterEntry, Tensor]]) -> list[ParameterEntry]:
@@ -84,6 +87,7 @@ class Ledger:
             moved = entry.applied is not None and entry.before != entry.applied
             if not is_zero:
                 entry.stale = entry.applied is not None
+                entry.altered = entry.altered or (entry.stale and entry.before != entry.last)
             elif moved or tuple(entry.owners) not in uncleared:
                 # Otherwise it is untouched and others of its optimizer are not zero: so was it from the start.
                 found.append(entry)
@@ -94,17 +98,21 @@ class Ledger:
         owners: dict[str, None] = {}
         filled = unowned = 0
         stale = []
+        altered = 0
         for entry, parameter in self._registry.entries():
             now = _identity(parameter.grad)
             if now is None or now == entry.before:
                 continue
             entry.filled = True
+            entry.zeroed = False
+            entry.last = now
             filled += 1
             unowned += not entry.owners
             owners.update(dict.fromkeys(entry.owners))
             if entry.stale:
                 stale.append(entry.id)
-        return Filled(list(owners), filled, unowned, stale)
+                altered += entry.altered
+        return Filled(list(owners), filled, unowned, stale, altered)
 
     def silently_cleared(self, parameters: Iterable[Tensor]) -> Cleared | None:
         """At a step: gradients that a backward filled and that are gone."""
@@ -116,13 +124,58 @@ class Ledger:
                 cleared.parameters.append(entry)
         return cleared if cleared.parameters else None
 
-    def applied(self, parameters: Iterable[Tensor]) -> None:
-        """A step has used the gradients of ``parameters``."""
+    def applied(self, parameters: Iterable[Tensor], *, measured: bool = False) -> None:
+        """A step has used the gradients of ``parameters``; ``measured``: remember by what they can be known again."""
+        used = [parameter for parameter in parameters if parameter.grad is not None]
+        marks = _marks([parameter.grad for parameter in used]) if measured else [None] * len(used)
+        for parameter, mark in zip(used, marks, strict=True):
+            entry = self._registry.entry(parameter)
+            if entry is not None:
+                entry.applied = entry.last = _identity(parameter.grad)
+                entry.filled = entry.zeroed = entry.altered = False
+                entry.trained = True
+                entry.used, entry.mark = weakref.ref(parameter.grad), mark
+
+    def clipped(self, parameters: Iterable[Tensor]) -> None:
+        """Torch has changed the gradients of ``parameters`` in place: they are still the same ones."""
         for parameter in parameters:
             entry = self._registry.entry(parameter)
             if entry is not None and parameter.grad is not None:
-                entry.applied = _identity(parameter.grad)
-                entry.filled = False
+                before, entry.last = entry.applied, _identity(parameter.grad)
+                if before is not None and entry.last == (before[0], before[1] + 1):
+                    entry.applied = entry.last  # nothing but the clipping has touched it since the step
+
+    def standing(self, parameters: Iterable[Tensor], *, watched: bool) -> tuple[int, int]:
+        """How many gradients came since the last step or clearing, and how many were applied before.
+
+        -1 where they are not ``watched``: then nobody asks.
+        """
+        if not watched:
+            return -1, -1
+        fresh = 0
+        again: list[Tensor] = []
+        marks: list[Tensor | None] = []
+        zeroed: list[Tensor] = []
+        for parameter in parameters:
+            gradient = parameter.grad
+            entry = self._registry.entry(parameter) if gradient is not None else None
+            if gradient is None:
+                continue
+            if entry is None or entry.filled:
+                fresh += 1
+            elif entry.zeroed:
+                zeroed.append(gradient)
+            elif entry.applied == _identity(gradient) and entry.used is not None and entry.used() is gradient:
+                again.append(gradient)
+                marks.append(entry.mark)
+            else:
+                fresh += 1
+        if not fresh:  # by value: ``grad.data.zero_()`` and ``grad.data.copy_(...)`` leave no trace
+            if not _same_but_for_a_factor(again, marks):
+                return len(again) + len(zeroed), 0
+            again = [g for g, is_zero in zip(again, _all_zero(again), strict=True) if not is_zero]
+            fresh = sum(not is_zero for is_zero in _all_zero(zeroed))
+        return fresh, len(again)
 
     def cleared(self, parameters: Iterable[Tensor]) -> tuple[list[str], int]:
         """``zero_grad`` ran: the optimizers that have no filled gradient left, and how many it cleared."""
@@ -132,7 +185,8 @@ class Ledger:
             entry = self._registry.entry(parameter)
             if entry is not None:
                 count += entry.filled or entry.applied is not None
-                entry.filled, entry.applied = False, None
+                entry.filled, entry.applied, entry.altered = False, None, False
+                entry.zeroed = parameter.grad is not None
                 owners.update(dict.fromkeys(entry.owners))
         return self.emptied(owners), count
 
@@ -152,6 +206,35 @@ def _all_zero(gradients: list[Tensor]) -> list[bool]:
         return []
     at = any_left[0].device
     return [not left for left in torch.stack([flag.to(at) for flag in any_left]).tolist()]  # all at once: one wait
+
+
+def _marks(gradients: list[Tensor | None]) -> list[Tensor | None]:
+    """Two norms of each gradient, by which it can be known again; None where it cannot be measured."""
+    plain = [g.detach() for g in gradients if g is not None and _measurable(g)]
+    if not plain:
+        return [None] * len(gradients)
+    marks = iter(zip(torch._foreach_norm(plain, 1), torch._foreach_norm(plain, 2), strict=True))
+    return [torch.stack(next(marks)).double() if g is not None and _measurable(g) else None for g in gradients]
+
+
+def _measurable(gradient: Tensor) -> bool:
+    return looks_plain(gradient) and gradient.is_floating_point() and gradient.numel() > 0
+
+
+def _same_but_for_a_factor(gradients: list[Tensor], before: list[Tensor | None]) -> bool:
+    """Whether the gradients are those of ``before``; clipping may have scaled all of them alike."""
+    pairs = zip(_marks([*gradients]), before, strict=True)
+    known = [(now, was) for now, was in pairs if now is not None and was is not None]
+    if not known:
+        return True
+    at = known[0][0].device
+    now, was = (torch.stack([pair[side].to(at) for pair in known]) for side in (0, 1))
+    if not torch.isfinite(now).all():
+        return True
+    if not was.any():
+        return not now.any()
+    factor = (now * was).sum() / (was * was).sum()
+    return bool(torch.allclose(now, factor * was, rtol=1e-3, atol=float(was.max()) * 1e-6)) and float(factor) < 1.001
 
 
 def _any_left(gradient: Tensor) -> Tensor:

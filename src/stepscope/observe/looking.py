@@ -17,9 +17,14 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from stepscope.observe import graph
+from stepscope.observe.census import Census
+from stepscope.observe.flow import Flow
 from stepscope.observe.frames import user_line
+from stepscope.observe.gathering import Gathering
 from stepscope.observe.gauge import Gauge, Reading, first_tensors, looks_plain
 from stepscope.observe.keeping import MOST_OF_A_ROW, MOST_OF_ONE, Kept
+from stepscope.observe.lossfacts import Facts, Inputs, normalised, numbers_of, spans_to_layer
+from stepscope.observe.modes import NormState
 from stepscope.observe.operations import Operations, changes_nothing
 from stepscope.observe.quiet import Quietly
 from stepscope.observe.stepping import StepLook
@@ -30,8 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from stepscope.observe.pairs import Pair
     from stepscope.observe.registry import Registry
+    from stepscope.observe.units import Memory
     from stepscope.record.look import SourceLine
+    from stepscope.record.lossfacts import Normalised
 
 #: Layers of one look; a deeper network is looked into this far, and the rest is counted.
 MOST_LAYERS = 2000
@@ -49,9 +57,9 @@ _SETTINGS = {
     "huber_loss": ("reduction", "delta"),
     "binary_cross_entropy": ("weight", "reduction"),
     "binary_cross_entropy_with_logits": ("weight", "pos_weight", "reduction"),
-    "kl_div": ("reduction",),
+    "kl_div": ("reduction", "log_target"),
 }
-_DEFAULTS = {"ignore_index": -100, "label_smoothing": 0.0, "beta": 1.0, "delta": 1.0}
+_DEFAULTS = {"ignore_index": -100, "label_smoothing": 0.0, "beta": 1.0, "delta": 1.0, "log_target": False}
 
 
 @dataclass
@@ -69,6 +77,7 @@ class _Call:
     place: tuple[str | None, int]
     parameters: list[str]
     criterion: bool
+    norm: NormState
     inputs: list[Reading]
     outputs: list[Reading] = field(default_factory=list)
     gradient: Reading | None = None
@@ -89,13 +98,19 @@ class _LossCall:
     prediction: Reading | None
     target: Reading | None
     answers: graph.Answers | None
+    facts: Facts | None = None
 
 
 class Looking:
     """Collects one look. Its methods are called at the boundaries of the update."""
 
-    def __init__(self, registry: Registry, cells: dict[str, Tensor]) -> None:
-        """Look with the ids of ``registry``; ``cells`` are the weights followed so far."""
+    def __init__(
+        self, registry: Registry, cells: dict[str, Tensor], *, thorough: bool = False, dead: Memory | None = None
+    ) -> None:
+        """Look with the ids of ``registry``; ``cells`` are the weights followed so far.
+
+        ``thorough``: also at what happens between the model and backward; ``dead`` remembers units.
+        """
         self._registry = registry
         self.quietly = Quietly()
         self.kept = Kept()
@@ -117,6 +132,15 @@ class Looking:
         ] = []
         self._graphs: list[GraphLook] = []
         self._lines: dict[tuple[str, int, str], SourceLine] = {}
+        self._flow = Flow(registry, {} if dead is None else dead) if thorough else None
+        self.operations = Operations(self._lines, self._flow)
+        self._thorough = thorough
+        self.step.marks = thorough and torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.census = Census(registry) if thorough else None
+        self._given = Inputs()
+        self._normalised: list[Normalised] = []
+        self._pairs: list[tuple[Pair, int, set[int]]] = []
+        self.gathering = Gathering(registry) if thorough else None
 
     # Forward.
 
@@ -129,6 +153,8 @@ class Looking:
         mode: AbstractContextManager[object] = nullcontext()
         with self._safely():
             self._model = model
+            if self.census is not None:
+                self.census.called(module, model)
             self._paths = {id(m): path for path, m in module.named_modules()}
             self._open = []
             has_parameters = next(module.parameters(), None) is not None
@@ -136,10 +162,20 @@ class Looking:
                 self._batch = [self._gauge.read(t, name) for name, t in first_tensors(*args, **kwargs)]
                 for number, (_, tensor) in enumerate(first_tensors(*args, **kwargs)):
                     self.kept.sample(value_key("batch", number), tensor)
-            if changes_nothing(module):
-                mode = Operations(self._lines)
+            if self._thorough and has_parameters:
+                self._given.called(args, kwargs)
+            if changes_nothing(module) and not self._hold():
+                mode = self.operations
         with mode:
             return self.call_layer(call, module, args, kwargs)
+
+    def _hold(self) -> bool:
+        """Whether operations are listened to until backward begins: each round with a mode of its own."""
+        if not self._thorough:
+            return False
+        if not self.operations.held:
+            self.operations = Operations(self._lines, self._flow)
+        return self.operations.hold()
 
     def call_layer(
         self, call: Callable[..., Any], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -174,6 +210,8 @@ class Looking:
                 self.failed = self.failed or error
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+        if self.census is not None and id(module) not in self._paths:
+            self.census.stranger(module)
         entries = (self._registry.entry(p) for p in module.parameters(recurse=False))
         layer = _Call(
             index=len(self._calls),
@@ -187,8 +225,11 @@ class Looking:
             place=user_line(4),
             parameters=[entry.name for entry in entries if entry is not None],
             criterion=isinstance(module, _Loss),
+            norm=NormState(module, recording=self.quietly.recording),
             inputs=[],
         )
+        if self._thorough:
+            self._given.layer(module, args)
         tensors = first_tensors(*args, **kwargs)
         layer.inputs = [self._gauge.read(tensor, name) for name, tensor in tensors]
         if layer.parameters and tensors:
@@ -200,6 +241,8 @@ class Looking:
 
     def _leave(self, layer: _Call, result: Any) -> None:
         tensors = first_tensors(result)
+        if self._flow is not None:
+            self._flow.layer_ended(layer.index, layer.path, result if layer.parent < 0 else None)
         layer.outputs = [self._gauge.read(tensor, name) for name, tensor in tensors]
         if not tensors:
             return
@@ -232,6 +275,10 @@ class Looking:
             return
         number = node._sequence_nr()
         named = dict(zip(_SETTINGS.get(function, ()), settings, strict=False))
+        facts = None
+        if self._thorough:
+            ignored = named.get("ignore_index", -100)
+            facts = Facts(function, prediction, target, ignored, self._given, self.operations.place_of)
         self._loss_calls.append(
             _LossCall(
                 function=function,
@@ -243,6 +290,7 @@ class Looking:
                 prediction=self._gauge.read(prediction, "prediction") if isinstance(prediction, Tensor) else None,
                 target=self._gauge.read(target, "target") if isinstance(target, Tensor) else None,
                 answers=answers,
+                facts=facts,
             )
         )
         # Which of several calls is the loss is known at backward.
@@ -251,15 +299,27 @@ class Looking:
 
     def before_backward(self, roots: list[Tensor], value: float | Tensor | None, scale: float | None = None) -> None:
         """Read the loss (without its loss ``scale``) and the graph behind ``roots``."""
+        if self.gathering is not None:
+            self.gathering.before()
         if self._round >= MOST_ROUNDS:
             return
         nodes = list(dict.fromkeys(t.grad_fn for t in roots if t.grad_fn is not None))
+        if self._flow is not None:
+            self._flow.before_backward(nodes, self.operations.place_of)
         if nodes:
             self._read_losses(nodes, value, scale)
             spans = [graph.Span(c.start, c.end, c.parent) for c in self._calls]
             look, leaves = graph.fold(nodes, spans, self._round)
+            if self.census is not None:
+                self.census.reached(leaves)
             names = [e.name for leaf in leaves if (e := self._registry.entry(leaf)) is not None]
             self._graphs.append(msgspec.structs.replace(look, reached=names))
+            if self._thorough:
+                place_of, layer_of = self.operations.place_of, spans_to_layer(spans)
+                self._normalised += normalised(graph.walk(nodes), layer_of, self._round, place_of)
+                reached = numbers_of(graph.walk(nodes)) if self.operations.pairs.found else set()
+                self._pairs += [(pair, self._round, reached) for pair in self.operations.pairs.found]
+                self._given.clear()
         for call in self._loss_calls:
             for kind in ("prediction", "target"):
                 self.kept.drop(value_key(kind, f"call-{call.number}"))
@@ -308,6 +368,7 @@ class Looking:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
+        self._given.clear()
 
     def build(self) -> Look:
         """The look, in numbers."""
@@ -319,9 +380,16 @@ class Looking:
             layers_left_out=self._left_out,
             losses=[_loss(*parts) for parts in self._losses],
             graphs=self._graphs,
+            softmaxes=self._normalised,
+            pairs=[pair.told(round_, reached) for pair, round_, reached in self._pairs if pair.number in reached],
+            gathered=self.gathering.looks() if self.gathering is not None else [],
             parameters=self.step.parameters(),
             optimizers=self.step.optimizers,
             lines=list(self._lines.values()),
+            cuts=self._flow.cuts.told() if self._flow is not None else [],
+            units=self._flow.units.told() if self._flow is not None else [],
+            moving_targets=self._flow.moving_targets if self._flow is not None else [],
+            holding=self.census.told() if self.census is not None else None,
             seconds=self.quietly.seconds,
         )
 
@@ -366,6 +434,11 @@ def _layer(call: _Call) -> LayerLook:
         line=call.place[1],
         parameters=call.parameters,
         criterion=call.criterion,
+        batch_norm=call.norm.batch_norm,
+        tracks=call.norm.tracks,
+        frozen=call.norm.frozen,
+        unrecorded=not call.norm.recording,
+        weight=_summary(call.norm.weight),
         inputs=[reading.summary() for reading in call.inputs],
         outputs=[reading.summary() for reading in call.outputs],
         gradient=_summary(call.gradient),
@@ -388,4 +461,5 @@ def _loss(
         target=_summary(call.target if call else target),
         right=int(answers.right) if answers else 0,
         of=int(answers.of) if answers else 0,
+        facts=call.facts.told() if call and call.facts else None,
     )

@@ -10,6 +10,7 @@ from stepscope.observe.frames import user_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
 
 _MOST_NAMES = 2000
 #: Before Python 3.13 a function's frame keeps the snapshot of its variables that is asked for, and every tensor in it.
@@ -31,6 +32,15 @@ def name_in_script(thing: Any, fallback: str) -> str:
         if found is not None:
             return found
     return fallback
+
+
+def visible_in(frame: FrameType) -> dict[str, Any]:
+    """The variables of a frame by name, local ones first."""
+    names = frame.f_locals
+    visible = {**frame.f_globals, **names}
+    if _SNAPSHOTS and frame.f_code.co_flags & CO_OPTIMIZED and sys.getrefcount(names) <= _OURS:
+        names.clear()
+    return visible
 
 
 def _holder(names: Mapping[str, Any], thing: Any) -> str | None:

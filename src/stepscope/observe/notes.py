@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepscope.observe.quiet import unseen
 from stepscope.record import events as ev
 from stepscope.record.assemble import Assembler
+from stepscope.record.updates import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MOST_LOOSE = 10_000
 _LOOSE = (
     ev.ModelCalled,
+    ev.DropoutRan,
     ev.LossComputed,
     ev.Backward,
     ev.GradComputed,
@@ -30,6 +32,9 @@ _LOOSE = (
     ev.PassStarted,
     ev.PassEnded,
     ev.BatchFetched,
+    ev.SamplesSeen,
+    ev.LoaderMade,
+    ev.LoaderStudied,
     ev.Accuracy,
     ev.Evaluated,
     ev.StateMoved,
@@ -60,6 +65,7 @@ class Notes:
         self.lock = threading.RLock()
         self.assembler = Assembler()
         self.stretches = 0
+        self.evaluations = 0
         self.left_out = 0
         self._began = time.perf_counter()
         self._outbox: deque[ev.AnyEvent | _Deferred] = deque()
@@ -84,7 +90,7 @@ class Notes:
             if isinstance(event, ev.Stretch):
                 self.stretches += 1
             self._outbox.append(item)
-            self.assembler.feed(event)
+            self.evaluations += sum(isinstance(done, Evaluation) for done in self.assembler.feed(event))
             if not self.assembler.updates or len(self._outbox) > _MOST_WAITING:
                 self.flush()
 

@@ -29,6 +29,11 @@ class Quietly:
         """Be ready to be entered; one at a time."""
         self.seconds = 0.0
 
+    @property
+    def recording(self) -> bool:
+        """Whether gradients were recorded before the block was entered."""
+        return self._grad
+
     def __enter__(self) -> None:
         """Set the user's modes aside."""
         self._began = time.perf_counter()

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from stepscope.observe.gauge import shape_of
 from stepscope.observe.naming import name_in_script
+from stepscope.observe.origins import Origins
 from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
 
@@ -27,10 +28,31 @@ class ParameterEntry:
 
     ``before`` is the gradient's identity when backward began, ``applied`` its identity right
     after a step used it (None: not used since it was last cleared), ``filled`` whether a
-    backward filled it since then. ``lane`` is the thread that trains it.
+    backward filled it since then. ``lane`` is the thread that trains it. ``last`` is the gradient's
+    identity when torch last touched it, ``altered`` whether the script changed an applied one,
+    ``used`` the very gradient that was applied, ``mark`` by what it can be known again, ``zeroed``
+    whether it has been zero since.
+    ``trained`` says whether a step ever used a gradient of it.
     """
 
-    __slots__ = ("applied", "before", "filled", "id", "lane", "name", "named", "owners", "ref", "stale")
+    __slots__ = (
+        "altered",
+        "applied",
+        "before",
+        "filled",
+        "id",
+        "lane",
+        "last",
+        "mark",
+        "name",
+        "named",
+        "owners",
+        "ref",
+        "stale",
+        "trained",
+        "used",
+        "zeroed",
+    )
 
     def __init__(self, id_: str, name: str, parameter: Tensor) -> None:
         """Begin with a parameter of which no gradient has been seen."""
@@ -42,8 +64,14 @@ class ParameterEntry:
         self.owners: list[str] = []
         self.before: tuple[int, int] | None = None
         self.applied: tuple[int, int] | None = None
+        self.last: tuple[int, int] | None = None
+        self.used: Callable[[], Any] | None = None
+        self.mark: Tensor | None = None
         self.filled = False
         self.stale = False
+        self.altered = False
+        self.zeroed = False
+        self.trained = False
 
     def info(self, parameter: Tensor) -> ev.ParameterInfo:
         """The parameter as an event tells of it."""
@@ -77,6 +105,12 @@ class _Ids:
         self._known[key] = (name, weakref.ref(thing, lambda _ref: self._known.pop(key, None)))
         return name
 
+    def alive(self) -> Iterator[tuple[str, Any]]:
+        for name, ref in list(self._known.values()):
+            thing = ref()
+            if thing is not None:
+                yield name, thing
+
 
 class Registry:
     """The models, parameters, optimizers, schedulers and loaders seen so far."""
@@ -94,6 +128,8 @@ class Registry:
         self._parameter_count = 0
         self._searched = 0
         self._sizes: dict[str, int] = {}
+        self.origins = Origins()
+        self._prefixes: dict[str, str] = {}  # of the names of a model's parameters
         #: Which lane asks; set as soon as there are several.
         self.here: Callable[[], int] | None = None
 
@@ -156,6 +192,10 @@ class Registry:
             return known
         return self._introduce(module)
 
+    def models(self) -> list[nn.Module]:
+        """The modules that user code has called and that are alive."""
+        return [module for _, ref in list(self._models._known.values()) if (module := ref()) is not None]
+
     def known_model(self, module: nn.Module) -> str | None:
         """The id of a module, where it has one."""
         return self._models.get(module)
@@ -164,12 +204,23 @@ class Registry:
         id_ = self._models.add(module)
         cls = type(module).__name__
         name = name_in_script(module, cls)
-        prefix = "" if self._only_model(module) else f"{name}."
+        prefix = self._prefixes[id_] = "" if self._only_model(module) else f"{name}."
         infos = []
         for path, parameter in module.named_parameters():
             infos.append(self.add_parameter(parameter, prefix + path).info(parameter))
         self._note(ev.ModelSeen, id=id_, name=name, cls=cls, modules=sum(1 for _ in module.modules()), parameters=infos)
         return id_
+
+    def refresh(self, id_: str, module: nn.Module) -> None:
+        """Introduce a model again where it has parameters that are new."""
+        named = list(nn.Module.named_parameters(module))
+        if all((entry := self.entry(p)) is not None and entry.named for _, p in named):
+            return
+        prefix = self._prefixes.get(id_, "")
+        infos = [self.add_parameter(p, prefix + path).info(p) for path, p in named]
+        cls = type(module).__name__
+        modules = sum(1 for _ in nn.Module.modules(module))
+        self._note(ev.ModelSeen, id=id_, name=prefix.rstrip(".") or cls, cls=cls, modules=modules, parameters=infos)
 
     def _only_model(self, module: nn.Module) -> bool:
         """Whether this is the first module with parameters: its names need no prefix."""
@@ -219,6 +270,16 @@ class Registry:
                 self.optimizer(optimizer)
                 found = True
         return found
+
+    def optimizers(self) -> Iterator[tuple[str, Optimizer]]:
+        """The optimizers that are alive, by id."""
+        return self._optimizers.alive()
+
+    def held(self) -> Iterator[Tensor]:
+        """The parameters that optimizers hold now, whatever they held when they were seen."""
+        for _, optimizer in self.optimizers():
+            for group in optimizer.param_groups:
+                yield from group["params"]
 
     def known_optimizer(self, optimizer: Optimizer) -> str:
         """The id of an optimizer that has one; empty otherwise."""

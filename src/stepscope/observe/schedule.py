@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from stepscope.observe.stopping import Limits
 
 Looks = int | Literal["auto", "all"]
 
@@ -25,7 +28,8 @@ class Plan:
     one in ``glimpse_every`` is read (a prime, so that it does not keep step with the epochs); every ``attend_every`` of
     them the loop is followed for a few updates, to see whether it is still the same. ``thorough`` is how many updates
     from the first are watched for the rules of ``check``: noted in full, with what their batches held, and with one
-    more forward on copies; 0 where nothing is checked.
+    more forward on copies; 0 where nothing is checked. ``limits`` says when the script is ended, ``probe`` whether
+    that forward may be made.
     """
 
     looks: Looks = "auto"
@@ -39,6 +43,8 @@ class Plan:
     glimpse_every: int = 31
     attend_every: int = 310
     thorough: int = 0
+    limits: Limits | None = None
+    probe: bool = True
 
     def looks_at(self, update: int, previous: int) -> bool:
         """Whether update number ``update`` (from 1) is looked at, the last look being ``previous``."""

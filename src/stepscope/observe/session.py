@@ -13,16 +13,19 @@ from torch.nn.modules.loss import _Loss
 
 from stepscope.observe import graph
 from stepscope.observe.frames import user_line
-from stepscope.observe.gauge import Fetch, looks_plain, number_of, shapes_of
+from stepscope.observe.gauge import Fetch, first_tensors, looks_plain, number_of, shapes_of
 from stepscope.observe.lane import Lane, fill_tallies
 from stepscope.observe.ledger import Ledger
 from stepscope.observe.looking import Looking
+from stepscope.observe.modes import Called
 from stepscope.observe.notes import Notes
 from stepscope.observe.notice import say
 from stepscope.observe.pattern import BATCH, CLEAR, CLIP, END, MODE, QUIET, SCALER, SCHEDULE, START
+from stepscope.observe.probe import Probe
 from stepscope.observe.quiet import unseen
 from stepscope.observe.registry import Registry, number_in
 from stepscope.observe.sleep import Sleep
+from stepscope.observe.soundness import Soundness
 from stepscope.record import events as ev
 from stepscope.record.look import Look
 from stepscope.record.numbers import to_number
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
     from stepscope.observe.patching import Patches
     from stepscope.observe.schedule import Plan
+    from stepscope.observe.seams.base import Seam
+    from stepscope.observe.stopping import Stopper
     from stepscope.observe.tally import Tally
     from stepscope.record.store import Writer
 
@@ -53,6 +58,7 @@ class Session:
         self.owners_seen: set[str] = set()
         self.registry = Registry(self.note)
         self.ledger = Ledger(self.registry)
+        self.soundness = Soundness(self.registry)
         self.asleep: Sleep | None = None
         self.on_sleep: Callable[[Sleep | None], None] = _nothing_more
         self.inner: dict[str, Patches] = {}
@@ -63,6 +69,10 @@ class Session:
         self.local = _Local()
         self._lanes: list[Lane] = []
         self._passes: dict[str, int] = {}
+        self.stopper: Stopper | None = None
+        self.seams: list[Seam] = []
+        self.probe = Probe(self) if plan.thorough and plan.probe else None
+        self.samples: Any = None  # a Sampling, where the watch is thorough
 
     # Lanes.
 
@@ -80,6 +90,7 @@ class Session:
         self.rouse()  # steps of another thread are not to be counted for the one that sleeps
         with self.notes.lock:
             lane = self.local.lane = Lane(self, len(self._lanes))
+            lane.called = Called() if self.plan.thorough else None
             self._lanes.append(lane)
             if lane.number:
                 self.registry.here = lambda: self.lane().number
@@ -99,13 +110,25 @@ class Session:
     def new_look(self) -> Looking:
         """A close look at the update that begins."""
         self.arm()
-        return Looking(self.registry, self._cells)
+        return Looking(self.registry, self._cells, thorough=self.plan.thorough > 0, dead=self.soundness.dead)
 
     def compile_began(self) -> None:
         """Code is being compiled: from here on nothing stands between it and torch."""
         self.compiled = True
+        for lane in self._lanes:
+            lane.let_go()
         for step_aside in self.on_compile:
             step_aside()
+
+    @property
+    def updates(self) -> int:
+        """The updates of all threads so far."""
+        return sum(lane.updates for lane in self._lanes)
+
+    @property
+    def epochs_begun(self) -> int:
+        """The most passes that any loader has begun."""
+        return max(self._passes.values(), default=0)
 
     # Sleeping.
 
@@ -167,6 +190,7 @@ class Session:
         changes: dict[str, Any] = {"at": self.notes.now()}
         if isinstance(event, ev.Backward):
             changes["value"] = None if value is None else to_number(value)
+            changes |= {"broken": 0, "broken_names": [], "origin": None, "kept": 0, "holder": None}
         self.notes.put(msgspec.structs.replace(event, **changes))
 
     # Batches.
@@ -174,6 +198,7 @@ class Session:
     def pass_started(self, loader: Any) -> None:
         """A loader is being iterated anew."""
         lane = self.lane()
+        lane.let_go()
         self.settle_manual(lane)
         known = self.registry.loader(loader)
         number = self._passes[known] = self._passes.get(known, 0) + 1
@@ -199,6 +224,7 @@ class Session:
     def fetched(self, loader: Any, index: int, batch: Any) -> None:
         """A loader handed out a batch."""
         lane = self.lane()
+        lane.let_go()
         self.settle_manual(lane)
         known = self.registry.loader(loader)
         lane.evaluating.fetched(known)
@@ -226,6 +252,8 @@ class Session:
         if lane.brief and lane.goes_on(CLIP):
             return
         parameters = find()
+        self.ledger.clipped(parameters)
+        fresh, again = self.ledger.standing(parameters, watched=lane.updates < self.plan.thorough)
         entries = [self.registry.entry(p) for p in parameters]
         owners = list(dict.fromkeys(owner for e in entries if e is not None for owner in e.owners))
         norm = float(total_norm) if isinstance(total_norm, Tensor) and total_norm.is_cpu else None
@@ -237,6 +265,8 @@ class Session:
             parameters=len(parameters),
             with_gradient=sum(p.grad is not None for p in parameters),
             owners=owners,
+            fresh=fresh,
+            again=again,
         )
         lane.learn(CLIP, event)
 
@@ -274,6 +304,7 @@ class Session:
     def gradients_disabled(self, by: str) -> None:
         """User code entered ``no_grad``."""
         lane = self.lane()
+        lane.let_go()
         if lane.brief and lane.goes_on(QUIET):
             return
         lane.learn(QUIET, self.note(ev.GradientsDisabled, by=by))
@@ -284,11 +315,13 @@ class Session:
     def model_called(self, module: Any, *, grad: bool, failed: bool, args: Any, kwargs: Any, result: Any) -> None:
         """User code called a module."""
         criterion = isinstance(module, _Loss)
+        lane = self.lane()
         if not criterion:
-            self.lane().evaluating.model_called(grad=grad)  # before the call is noted: it may end an evaluation
+            lane.evaluating.model_called(grad=grad)  # before the call is noted: it may end an evaluation
+        model = self.registry.model(module)
         self.note(
             ev.ModelCalled,
-            model=self.registry.model(module),
+            model=model,
             grad=grad,
             training=bool(module.training),
             mixed=_mixed(module),
@@ -296,6 +329,7 @@ class Session:
             failed=failed,
             inputs=shapes_of((args, kwargs)),
             outputs=shapes_of(result),
+            **({} if lane.called is None else lane.called.end(model, first_tensors(args, kwargs), lane.updates)),
         )
 
     @unseen
@@ -315,6 +349,8 @@ class Session:
             return
         lane.judged = graph.answers(function, prediction, target, ignore_index)
         if lane.look is not None:
+            if self.probe is not None:
+                self.probe.loss_called(target)
             with lane.look.quietly:
                 lane.look.loss_called(function, result, prediction, target, lane.judged, settings)
         if not lane.brief:
@@ -375,6 +411,8 @@ class Session:
             return msgspec.structs.replace(head, look=msgspec.structs.replace(built, values=name))
 
         notes.put_later(head, event.query if event else _always, finish)
+        if self.probe is not None and not unfinished:
+            self.probe.update_done(lane, number)
 
     # Stretches.
 
@@ -398,6 +436,7 @@ class Session:
         if asleep is not None:
             asleep.catch_up(again=False)  # the seams are out already: only count what they saw
         for lane in self._lanes:
+            lane.let_go()
             lane.evaluating.end()
             lane.tell()
             lane.brief = False
@@ -458,5 +497,4 @@ def _in_engine_thread() -> bool:
 
 
 def _mixed(module: Any) -> bool:
-    mode = module.training
-    return any(part.training != mode for part in module.modules())
+    return any(part.training != module.training for part in module.modules())

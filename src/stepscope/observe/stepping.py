@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stepscope.observe.gauge import MOST_ELEMENTS, Reading, looks_plain, thinned
 from stepscope.observe.keeping import MOST_OF_A_ROW
+from stepscope.observe.marks import whole_mark
 from stepscope.observe.registry import options_of
 from stepscope.record.look import Cell, OptimizerLook, ParameterLook, Summary, value_key
 from stepscope.record.numbers import Number, to_number
@@ -51,6 +52,9 @@ class _Parameter:
     state_before: dict[str, Scalar] = field(default_factory=dict)
     state_after: dict[str, Scalar] = field(default_factory=dict)
     state: dict[str, Reading] = field(default_factory=dict)
+    mark_before: Tensor | None = None
+    mark_after: Tensor | None = None
+    mark_gradient: Tensor | None = None
 
 
 class StepLook:
@@ -63,6 +67,7 @@ class StepLook:
         self._kept = kept
         self._parameters: dict[str, _Parameter] = {}
         self._optimizers: list[tuple[OptimizerLook, Tensor | None]] = []
+        self.marks = False  # whether ranks are to be compared
 
     def before_step(self, optimizer: Optimizer, id_: str, *, gradients: bool = True, closure: bool = False) -> None:
         """Measure the parameters of ``optimizer`` that are about to move.
@@ -157,6 +162,8 @@ class StepLook:
             shape=list(weight.shape),
         )
         self._parameters[entry.id] = measured
+        if self.marks and weight.numel():
+            measured.mark_before = whole_mark(weight)
         measured.states = None if states is None else states.get(parameter)
         return measured
 
@@ -167,6 +174,8 @@ class StepLook:
         if not looks_plain(gradient) or not gradient.numel():
             return
         measured.gradient = Reading(gradient)
+        if self.marks:
+            measured.mark_gradient = whole_mark(gradient)
         measured.gradient_norm = _norm(gradient)
         if gradient.is_complex():
             return  # no weight is followed: a cell is one real number
@@ -190,6 +199,8 @@ class StepLook:
     def _finish(self, measured: _Parameter) -> None:
         weight = measured.tensor.detach()
         measured.after = Reading(weight)
+        if measured.mark_before is not None:
+            measured.mark_after = whole_mark(weight)
         part = thinned(weight)
         if part.shape != measured.copy.shape:
             return  # the parameter's data was replaced by another shape
@@ -261,12 +272,19 @@ def _look(measured: _Parameter) -> ParameterLook:
         ratio=ratio,
         unchanged=_number(measured.unchanged),
         cell=_cell(measured),
+        mark_before=_mark(measured.mark_before),
+        mark_after=_mark(measured.mark_after),
+        mark_gradient=_mark(measured.mark_gradient),
         state={name: reading.summary() for name, reading in measured.state.items()},
     )
 
 
 def _summary(reading: Reading | None) -> Summary | None:
     return None if reading is None else reading.summary()
+
+
+def _mark(mark: Tensor | None) -> int:
+    return 0 if mark is None else int(mark)
 
 
 def _cell(measured: _Parameter) -> Cell | None:

@@ -15,6 +15,7 @@ from stepscope.observe import places
 from stepscope.observe.imports import ImportWatch
 from stepscope.observe.notice import say
 from stepscope.observe.schedule import Looks, Plan
+from stepscope.observe.stopping import Stopper
 from stepscope.record.run import Run
 from stepscope.record.store import SCHEMA, RunInfo, Writer
 from stepscope.version import __version__
@@ -72,6 +73,7 @@ class Watch:
         self._session: Session | None = None
         self._writer: Writer | None = None
         self._info = RunInfo(schema=SCHEMA)
+        self.stopper: Stopper | None = None
         self._pid = os.getpid()
         self.folder: Path = folder or Path()
 
@@ -131,6 +133,11 @@ class Watch:
 
         assert self._writer is not None
         self._session = Session(self._writer, self._plan, self._writer.rank)
+        self._session.seams = self._seams
+        if self._plan.limits is not None:
+            self._session.stopper = self.stopper = Stopper(
+                self._plan.limits, self.folder, self._writer.rank, self._info.ranks
+            )
         if self._writer.rank == 0:
             import msgspec
 

@@ -12,6 +12,7 @@ import msgspec
 
 from stepscope.record.look import Look
 from stepscope.record.numbers import Number, Options
+from stepscope.record.samples import Mark, OwnGenerator
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
@@ -121,11 +122,88 @@ class BatchFetched(Event, frozen=True, kw_only=True, tag="batch-fetched"):
     tensors: list[Shape] = []
 
 
+class LoaderMade(Event, frozen=True, kw_only=True, tag="loader-made"):
+    """A ``DataLoader`` was constructed; told by thorough watches.
+
+    ``data`` and ``part`` are ids as in :class:`LoaderStudied`, ``samples`` the length of its dataset.
+    """
+
+    data: str = ""
+    part: str = ""
+    samples: int | None = None
+
+
+class LoaderStudied(Event, frozen=True, kw_only=True, tag="loader-studied"):
+    """A loader object is iterated for the first time; told by thorough watches.
+
+    ``part`` is the id of its dataset, ``data`` that of the dataset below subsets and wrappers (empty:
+    none that could be told apart), ``samples`` how many of its samples the loader hands out, ``cls`` its class. ``order`` is
+    the class of the sampler that chooses, ``made_file`` and ``made_line`` where user code made the
+    loader. ``shared`` are the random generators that draw the same numbers in each of its
+    ``workers`` (in every epoch where there is one worker), ``tried`` says that this was tried out.
+    """
+
+    loader: str
+    cls: str = ""
+    data: str = ""
+    part: str = ""
+    samples: int | None = None
+    order: str = ""
+    iterable: bool = False
+    made_file: str | None = None
+    made_line: int = 0
+    workers: int = 0
+    persistent: bool = False
+    tried: bool = False
+    shared: list[OwnGenerator] = []
+
+
+class SamplesSeen(Event, frozen=True, kw_only=True, tag="samples-seen"):
+    """What a batch, a call or a loss was given; told by thorough watches, right after its event.
+
+    ``of`` a batch: ``indices`` are those of the dataset below, where they are whole numbers;
+    ``drew`` the random generators that moved while the batch was put together (in this process);
+    ``rewrote`` the indices of samples that were stored differently afterwards, ``stored`` where.
+    ``of`` a call: ``held`` says whether the script keeps, from call to call, something with as
+    many samples as this call was given (None: not asked). ``part`` is the share of a larger
+    tensor that the first input is a view of.
+    """
+
+    of: Literal["batch", "call", "loss"]
+    marks: list[Mark] = []
+    indices: list[int] = []
+    drew: list[str] = []
+    rewrote: list[int] = []
+    stored: str = ""
+    held: bool | None = None
+    part: Number | None = None
+
+
+class LayerModes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How many layers that differ between training and evaluation a called model has, by their mode.
+
+    ``dropouts_on`` and ``dropouts_off`` count layers that drop something in training, ``norms_on``
+    and ``norms_off`` those that keep running statistics for evaluation. ``dropped`` counts the
+    calls of torch's dropout functions (with p > 0) that dropped something during this very call,
+    ``passed`` those that were told to let everything pass.
+    """
+
+    dropouts_on: int = 0
+    dropouts_off: int = 0
+    norms_on: int = 0
+    norms_off: int = 0
+    dropped: int = 0
+    passed: int = 0
+
+
 class ModelCalled(Event, frozen=True, kw_only=True, tag="model-called"):
     """User code called a module. ``grad`` says whether gradients were recorded.
 
     ``mixed`` is set where some layers were in the other mode than the root, ``criterion`` where
-    the module is one of torch's losses.
+    the module is one of torch's losses. ``repeated``: it was given the very tensor that it was
+    given in its call before, and nothing was trained between. ``wrappers`` are the modules whose
+    forward ran in this call and averages gradients over ranks (see :class:`ModelWrapped`). ``modes``,
+    ``repeated`` and ``wrappers`` are told by thorough watches only.
     """
 
     model: str
@@ -136,6 +214,61 @@ class ModelCalled(Event, frozen=True, kw_only=True, tag="model-called"):
     failed: bool = False
     inputs: list[Shape] = []
     outputs: list[Shape] = []
+    modes: LayerModes | None = None
+    repeated: bool = False
+    wrappers: list[str] = []
+
+
+class ModelWrapped(Event, frozen=True, kw_only=True, tag="model-wrapped"):
+    """A model was wrapped so that the gradients of ``parameters`` are averaged over all ranks.
+
+    That happens only for what goes through the wrapper's own forward. Told by thorough watches.
+    """
+
+    wrapper: str
+    cls: str
+    parameters: list[str]
+
+
+class DropoutRan(Event, frozen=True, kw_only=True, tag="dropout-ran"):
+    """A dropout function of torch dropped something although the module around it was in evaluation mode.
+
+    Told by thorough watches, the first few times for each line. ``model`` is the module that user
+    code called (None: it called none), ``around`` the class whose mode was ignored, ``rate`` the
+    share that is dropped, ``explicit`` whether the line asks for it by ``training=True``.
+    """
+
+    function: str
+    rate: Number
+    around: str
+    grad: bool = False
+    explicit: bool = False
+    model: str | None = None
+
+
+class Probed(Event, frozen=True, kw_only=True, tag="probed"):
+    """A model was run again on copies, with one thing changed: what should not have noticed, and did.
+
+    ``along`` ``samples``: one index of dimension ``dim`` of its inputs was replaced by another one;
+    ``time``: the model predicts the next position, and all later positions were replaced.
+    ``shape`` is that of the changed input, ``outputs`` that of the first output. Of the
+    ``compared`` other indices ``changed`` came out otherwise, by up to ``largest`` times the
+    spread of the outputs. ``operation`` and the line are where that first shows. ``repeated``:
+    the model was given the very same tensor in the update before.
+    """
+
+    model: str
+    update: int
+    along: Literal["samples", "time"]
+    dim: int
+    shape: list[int]
+    outputs: list[int]
+    compared: int
+    changed: int
+    largest: Number
+    integers: bool = False
+    repeated: bool = False
+    operation: str = ""
 
 
 class LossComputed(Event, frozen=True, kw_only=True, tag="loss-computed"):
@@ -146,13 +279,42 @@ class LossComputed(Event, frozen=True, kw_only=True, tag="loss-computed"):
     value: Number | None = None
 
 
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The operation that first made something that is not finite.
+
+    ``words`` say what it did (empty: its input came in so, with the batch); ``certain``: the
+    operation is not defined there, rather than that numbers have only grown too large.
+    """
+
+    operation: str
+    words: str = ""
+    made_file: str | None = None
+    made_line: int = 0
+    certain: bool = False
+
+
+class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What keeps graphs of earlier updates alive, and the line of the script that puts them there."""
+
+    name: str
+    made_file: str | None = None
+    made_line: int = 0
+
+
 class Backward(Event, frozen=True, kw_only=True, tag="backward"):
     """Gradients were accumulated into leaves.
 
     ``value`` is what was backpropagated (None where it is no single number), with a loss
     scale taken out. ``owners`` are the optimizers whose parameters received a gradient,
     ``filled`` counts those parameters, ``unowned`` the filled ones that no optimizer holds.
-    ``stale`` lists parameters onto whose already applied gradient was added.
+    ``stale`` lists parameters onto whose already applied gradient was added; ``altered`` counts
+    those of them whose gradient the script itself has changed since that step.
+
+    Told by thorough watches, of what lies on the CPU: ``broken`` counts the parameters whose gradient
+    is not finite (``broken_names``: the first of them), and ``origin`` is where that, or a loss that
+    is not finite, began, where it could be read. ``kept`` counts the earlier updates whose graph was
+    alive when this backward began, ``holder`` is what holds them, once there are many. ``fresh``: behind
+    what was backpropagated lay one number that no operation made and that is no parameter, nothing else.
     """
 
     value: Number | None = None
@@ -166,7 +328,14 @@ class Backward(Event, frozen=True, kw_only=True, tag="backward"):
     filled: int = 0
     unowned: int = 0
     stale: list[str] = []
+    altered: int = 0
     scale: Number | None = None
+    broken: int = 0
+    broken_names: list[str] = []
+    origin: Origin | None = None
+    kept: int = 0
+    holder: Holder | None = None
+    fresh: bool = False
 
 
 class GradComputed(Event, frozen=True, kw_only=True, tag="grad-computed"):
@@ -198,7 +367,10 @@ class GradientsCleared(Event, frozen=True, kw_only=True, tag="gradients-cleared"
 
 
 class GradientsClipped(Event, frozen=True, kw_only=True, tag="gradients-clipped"):
-    """Gradients were clipped by total norm or by value."""
+    """Gradients were clipped by total norm or by value.
+
+    ``fresh``, ``again``: as for a step, of the clipped parameters; told by thorough watches, otherwise -1.
+    """
 
     by: Literal["norm", "value"]
     limit: Number
@@ -206,14 +378,25 @@ class GradientsClipped(Event, frozen=True, kw_only=True, tag="gradients-clipped"
     parameters: int = 0
     with_gradient: int = 0
     owners: list[str] = []
+    fresh: int = -1
+    again: int = -1
 
 
 class OptimizerStepped(Event, frozen=True, kw_only=True, tag="optimizer-stepped"):
-    """An optimizer stepped. ``with_gradient`` of its ``parameters`` had a gradient."""
+    """An optimizer stepped. ``with_gradient`` of its ``parameters`` had a gradient.
+
+    Of these ``fresh`` had one that came (by backward or by hand) since the last step or clearing,
+    and ``again`` the very gradient that a step before this one had applied; the others are zero
+    since they were cleared. Both are told by thorough watches, otherwise -1. ``frozen`` counts those
+    that require no gradient.
+    """
 
     optimizer: str
     parameters: int
     with_gradient: int
+    fresh: int = -1
+    again: int = -1
+    frozen: int = 0
     rates: list[Number] = []
     closure: bool = False
 
@@ -248,18 +431,54 @@ class GradientsDisabled(Event, frozen=True, kw_only=True, tag="gradients-disable
 
 
 class StateMoved(Event, frozen=True, kw_only=True, tag="state-moved"):
-    """A ``state_dict`` was taken from, or loaded into, a model, optimizer or scheduler."""
+    """A ``state_dict`` was taken from, or loaded into, a model, optimizer, scheduler or scaler.
+
+    Thorough watches tell of what is loaded into a model: how many tensors (``keys``), how many of
+    them are the ``own``, live ones of that model, ``since`` how many updates these had been taken
+    from it (-1: not known), and where that was. Of what is taken from a model, ``since`` tells for how
+    many updates the state that was taken before on this line has been held (-1: it is not).
+    """
 
     action: Literal["taken", "loaded"]
     cls: str
     of: str | None = None
+    what: Literal["model", "optimizer", "scheduler", "scaler"] = "model"
+    keys: int = 0
+    own: int = 0
+    since: int = -1
+    taken_file: str | None = None
+    taken_line: int = 0
+
+
+class StateKept(Event, frozen=True, kw_only=True, tag="state-kept"):
+    """When the watch ended the script still held a model's state, the live weights themselves, not a copy.
+
+    It had been taken at ``taken_line`` after ``update`` updates, ``since`` more were made, and it was written to no
+    file. ``name`` is what the script assigned it to, ``conditional``: under an ``if`` that compares.
+    """
+
+    cls: str
+    of: str | None = None
+    taken_file: str | None = None
+    taken_line: int = 0
+    update: int = 0
+    since: int = 0
+    name: str = ""
+    conditional: bool = False
 
 
 class CheckpointMoved(Event, frozen=True, kw_only=True, tag="checkpoint-moved"):
-    """``torch.save`` or ``torch.load`` ran."""
+    """``torch.save`` or ``torch.load`` ran.
+
+    Thorough watches tell what the entries of a dict that was loaded are, by its keys: the state of a ``model``,
+    ``optimizer``, ``scheduler`` or ``scaler``, or a ``counter``. ``read`` are the keys that the script's source
+    reads at all, other than to print them.
+    """
 
     action: Literal["saved", "loaded"]
     path: str | None = None
+    contents: dict[str, str] = {}
+    read: list[str] = []
 
 
 class CompilingStarted(Event, frozen=True, kw_only=True, tag="compiling-started"):
@@ -360,7 +579,13 @@ AnyEvent: TypeAlias = (
     | PassStarted
     | PassEnded
     | BatchFetched
+    | LoaderMade
+    | LoaderStudied
+    | SamplesSeen
     | ModelCalled
+    | ModelWrapped
+    | DropoutRan
+    | Probed
     | LossComputed
     | Backward
     | GradComputed
@@ -372,6 +597,7 @@ AnyEvent: TypeAlias = (
     | ModeChanged
     | GradientsDisabled
     | StateMoved
+    | StateKept
     | CheckpointMoved
     | CompilingStarted
     | ChildStarted

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from stepscope.record.holding import Holding
+from stepscope.record.lossfacts import AllPairs, LossFacts, Normalised
 from stepscope.record.numbers import Number, Options
 
 #: Nested lists of numbers, as deep as the corner has dimensions (at most two).
@@ -43,7 +45,10 @@ class LayerLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``path`` is the dotted name below the model (empty for the model itself), ``parent`` the
     index of the call that it was made from (-1: from user code), ``options`` the module's own
     words about itself, ``gradient`` what came back to its first output; ``criterion``: it is
-    one of torch's loss modules.
+    one of torch's loss modules. ``batch_norm``: it normalised by the batch, in this process alone;
+    ``tracks``: this call moved its running statistics; ``frozen``: it has parameters of its own
+    and none of them is to be trained; ``unrecorded``: it ran under ``no_grad``. ``weight`` is told of layers that are frozen and track: the
+    first of these parameters.
     """
 
     index: int
@@ -61,6 +66,11 @@ class LayerLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     outputs: list[Summary] = []
     gradient: Summary | None = None
     criterion: bool = False
+    batch_norm: bool = False
+    tracks: bool = False
+    frozen: bool = False
+    unrecorded: bool = False
+    weight: Summary | None = None
 
 
 class LossLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -72,7 +82,7 @@ class LossLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     scale is taken out). ``value`` is what was backpropagated, where this was its only loss
     function; ``result`` what the function itself returned, where that is one number.
     ``options`` are its settings that are not the default (``weight`` and ``pos_weight`` are
-    True where they were given).
+    True where they were given). ``facts`` is told by thorough watches only.
     """
 
     round: int
@@ -89,6 +99,7 @@ class LossLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     of: int = 0
     result: Number | None = None
     options: Options = {}
+    facts: LossFacts | None = None
 
 
 class GraphNode(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -145,7 +156,9 @@ class ParameterLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     """What one step did to one parameter. Norms are Euclidean.
 
     ``ratio`` is the norm of the change over the norm of the weight before; ``unchanged`` the
-    share of its elements that the step left as they were, to the bit.
+    share of its elements that the step left as they were, to the bit. The marks are hashes of the
+    weight before and after the step and of its gradient, told (not 0) by thorough watches of several
+    ranks: equal tensors have equal marks on every rank.
     """
 
     id: str
@@ -162,6 +175,9 @@ class ParameterLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     unchanged: Number | None = None
     cell: Cell | None = None
     state: dict[str, Summary] = {}
+    mark_before: int = 0
+    mark_after: int = 0
+    mark_gradient: int = 0
 
 
 class OptimizerLook(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -176,10 +192,88 @@ class OptimizerLook(msgspec.Struct, frozen=True, omit_defaults=True):
     skipped: bool = False
 
 
+class GatheringLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What one backward did to the gradients of one optimizer's parameters, in Euclidean norms.
+
+    ``owner`` is empty for parameters that no optimizer holds; one that several hold counts for the
+    first. ``before`` is the norm of what the gradients held (0: nothing), ``added`` that of what
+    backward added, ``after`` that of both. ``weights`` is the norm of the weights at that moment.
+    """
+
+    round: int
+    owner: str
+    parameters: int
+    before: Number
+    added: Number
+    after: Number
+    weights: Number
+
+
+class Cut(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An operation on a tensor with gradients whose result has none; told by thorough watches.
+
+    ``parameters`` names what lies behind its input. What became of the result: ``fed``, it went into
+    an operation whose result has gradients; ``left``, it (or what was made of it) left torch as a
+    plain number or array. ``quiet``: no gradients were being recorded. ``leaf``: this is no cut but
+    made one number a leaf that wants a gradient.
+    """
+
+    file: str
+    line: int
+    operation: str
+    round: int = 0
+    parameters: list[str] = []
+    fed: bool = False
+    left: bool = False
+    quiet: bool = False
+    leaf: bool = False
+
+
+class UnitsLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The activations that one line of the user's made in one round; told by thorough watches.
+
+    ``layer`` is the index of the layer that ended before (-1: none), ``rows`` the size of the batch,
+    ``elements`` how many numbers there were in all ``calls``. Of a ReLU, ``dead`` of its ``units``
+    (features or channels) were zero everywhere, ``lasting`` of them also in the three looks before.
+    Of a sigmoid or tanh, ``saturated`` is the share of outputs within 1 % of the range from a limit,
+    ``slope`` the mean slope there, 1 being that in the middle; ``inner``: weights follow it on the
+    way to the loss, and it is no output of the model.
+    """
+
+    file: str
+    line: int
+    operation: str
+    layer: int = -1
+    round: int = 0
+    calls: int = 1
+    rows: int = 0
+    elements: int = 0
+    units: int = 0
+    dead: int = 0
+    lasting: int = 0
+    saturated: Number | None = None
+    slope: Number | None = None
+    inner: bool = False
+
+
+class MovingTarget(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A constant plus a multiple of a network's output, from which the same network's output is subtracted.
+
+    Gradients flow to both sides; ``parameters`` counts those behind both. ``difference`` is the node
+    where they meet; the line is that of the addition. Told by thorough watches.
+    """
+
+    file: str
+    line: int
+    difference: str
+    round: int = 0
+    parameters: int = 0
+
+
 class Look(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """All that a close look at one update saw. ``rounds`` counts those looked into.
 
-    ``seconds`` is what the look cost, ``values`` the name of the safetensors file.
+    ``gathered`` and ``holding`` are told by thorough watches only. ``seconds`` is what the look cost, ``values`` the name of the safetensors file.
     """
 
     rounds: int = 0
@@ -188,10 +282,17 @@ class Look(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     layers_left_out: int = 0
     losses: list[LossLook] = []
     graphs: list[GraphLook] = []
+    softmaxes: list[Normalised] = []
+    pairs: list[AllPairs] = []
+    gathered: list[GatheringLook] = []
     parameters: list[ParameterLook] = []
     optimizers: list[OptimizerLook] = []
     lines: list[SourceLine] = []
+    cuts: list[Cut] = []
+    units: list[UnitsLook] = []
+    moving_targets: list[MovingTarget] = []
     values: str | None = None
+    holding: Holding | None = None
     seconds: float = 0.0
 
 

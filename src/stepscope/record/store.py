@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stepscope.errors import NewerSchemaError, RecordError
-from stepscope.record.events import AnyEvent
+from stepscope.record.events import AnyEvent, RunEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +25,9 @@ SCHEMA = 1
 
 RUN_FILE = "run.json"
 TENSORS = "tensors"
+
+#: How much of the end of a file holds its last event, in bytes.
+_TAIL = 1 << 16
 
 
 class RunInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -190,6 +193,17 @@ def ranks_of(folder: Path) -> list[int]:
         path.name.removeprefix("events-rank").removesuffix(".jsonl") for path in folder.glob("events-rank*.jsonl")
     )
     return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def has_ended(folder: Path, rank: int) -> bool:
+    """Whether the last event of ``rank`` is the end of its run; tells without reading the others."""
+    try:
+        with events_path(folder, rank).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+        return isinstance(msgspec.json.decode(last, type=AnyEvent), RunEnded)
+    except (OSError, msgspec.MsgspecError):
+        return False
 
 
 def read_events(folder: Path, rank: int) -> Iterator[AnyEvent]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 def render(document: Document) -> str:
     """The whole trace as Markdown."""
-    lines = [f"# stepscope trace: {_text(document.title)}", ""]
-    lines += [f"- {_text(line)}" for line in (*document.models, *document.optimizers)]
+    lines = [f"# stepscope trace: {text(document.title)}", ""]
+    lines += [f"- {text(line)}" for line in (*document.models, *document.optimizers)]
     lines += [f"- {document.updates} updates", ""]
     if document.update is not None:
         lines += _update(document.update)
@@ -34,13 +34,13 @@ def render(document: Document) -> str:
     if document.update is not None and document.update.prediction is not None:
         lines += _prediction(document.update.prediction)
     lines += ["## About this record", ""]
-    lines += [f"- {_text(note)}" for note in document.notes]
-    lines += [f"- record: {_code(document.record)}", ""]
+    lines += [f"- {text(note)}" for note in document.notes]
+    lines += [f"- record: {code(document.record)}", ""]
     return "\n".join(lines)
 
 
 def _update(update: UpdateTrace) -> list[str]:
-    lines = [f"## Update {update.number}", "", _text(" → ".join(update.order)), "", "### Data flow", ""]
+    lines = [f"## Update {update.number}", "", text(" → ".join(update.order)), "", "### Data flow", ""]
     rows = [
         (f"[{b.name or 'input'}]", shape(b.shape), ", ".join(values_of(b)), first_values(b), "") for b in update.batch
     ]
@@ -57,7 +57,7 @@ def _update(update: UpdateTrace) -> list[str]:
         lines += [f"{left_out + update.stages_left_out} deeper layers are not shown.", ""]
     for loss in update.losses:
         right = f"; {loss.right} of {loss.of} right" if loss.of else ""
-        lines += [f"Loss: {_code(loss.function or '?')} = **{number(loss.value, 6)}**{right}", ""]
+        lines += [f"Loss: {code(loss.function or '?')} = **{number(loss.value, 6)}**{right}", ""]
     lines += ["### What the step did", ""]
     moved = [
         (
@@ -73,13 +73,13 @@ def _update(update: UpdateTrace) -> list[str]:
     lines += _table(("parameter", "shape", "|gradient|", "|weight|", "|change|", "ratio"), moved)
     for arithmetic in update.arithmetic[:1]:
         place = f"{arithmetic.parameter}[{', '.join(map(str, arithmetic.index))}]"
-        lines += [f"### One weight, worked out: {_code(place)}", "", "```text"]
-        lines += [_verbatim(arithmetic.formula)] if arithmetic.formula else []
+        lines += [f"### One weight, worked out: {code(place)}", "", "```text"]
+        lines += [verbatim(arithmetic.formula)] if arithmetic.formula else []
         lines += [f"w = {number(arithmetic.before, 6)}, g = {number(arithmetic.gradient, 6)}"]
-        lines += [_verbatim(line) for line in arithmetic.lines]
+        lines += [verbatim(line) for line in arithmetic.lines]
         lines += [f"the optimizer made it {number(arithmetic.after, 6)}", "```", ""]
         verdict = agreement(arithmetic.difference, agrees=arithmetic.agrees)
-        lines += [verdict or f"Not re-derived: {_text(arithmetic.why)}", ""]
+        lines += [verdict or f"Not re-derived: {text(arithmetic.why)}", ""]
     return lines
 
 
@@ -110,7 +110,7 @@ def _prediction(trace: PredictionTrace) -> list[str]:
     steps = [(s.name, shape(s.shape), " ".join(number(v, 3) for v in s.values)) for s in trace.steps]
     lines += _table(("place", "shape", "values"), steps)
     if trace.predicted:
-        lines += [f"Predicted {_text(trace.predicted)}, wanted {_text(trace.target)}. {_text(trace.loss_text)}", ""]
+        lines += [f"Predicted {text(trace.predicted)}, wanted {text(trace.target)}. {text(trace.loss_text)}", ""]
     if trace.back:
         back = [(s.name, shape(s.shape), " ".join(number(v, 3) for v in s.values)) for s in trace.back]
         lines += _table(("gradient at", "shape", "values"), back)
@@ -119,21 +119,22 @@ def _prediction(trace: PredictionTrace) -> list[str]:
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     names = list(head)
-    lines = ["| " + " | ".join(_text(name) for name in names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(text(name) for name in names) + " |", "|" + " --- |" * len(names)]
+    lines += ["| " + " | ".join(text(cell) for cell in row) + " |" for row in rows]
     return [*lines, ""]
 
 
-def _text(text: str) -> str:
+def text(foreign: str, most: int = 200) -> str:
     """Foreign text that Markdown (and the HTML in it) leaves as it is."""
-    return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", clean(text)).replace("\\&", "&amp;").replace("\\<", "&lt;")
+    escaped = re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", clean(foreign, most))
+    return escaped.replace("\\&", "&amp;").replace("\\<", "&lt;")
 
 
-def _code(text: str) -> str:
+def code(foreign: str) -> str:
     """Foreign text as code."""
-    return f"`{_verbatim(text)}`"
+    return f"`{verbatim(foreign)}`"
 
 
-def _verbatim(text: str) -> str:
+def verbatim(foreign: str) -> str:
     """Foreign text that cannot end the code it stands in."""
-    return clean(text).replace("`", "\u2019")
+    return clean(foreign).replace("`", "\u2019")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from itertools import zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.box import ASCII2, SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from stepscope.render import chart
+from stepscope.render.console import paint
 from stepscope.render.text import (
     agreement,
     clean,
@@ -56,34 +56,8 @@ def render(document: Document, *, width: int = 80, color: bool = False, unicode:
     ``color`` adds ANSI colours; without ``unicode`` only ASCII is drawn (foreign text stays as
     it is).
     """
-    console = Console(
-        file=io.StringIO(),
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        legacy_windows=False,
-        highlight=False,
-        emoji=False,
-        markup=False,
-        safe_box=not unicode,
-    )
     page = _Page(document, width, unicode=unicode)
-    for part in page.parts():
-        console.print(part)
-    file = console.file
-    assert isinstance(file, io.StringIO)
-    return _tidy(file.getvalue())
-
-
-def _tidy(text: str) -> str:
-    """The text without blanks at the end of its lines, and never two empty lines together."""
-    lines: list[str] = []
-    for line in text.split("\n"):
-        kept = line.rstrip()
-        if kept or (lines and lines[-1]):
-            lines.append(kept)
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return paint(page.parts(), width=width, color=color, unicode=unicode)
 
 
 class _Page:

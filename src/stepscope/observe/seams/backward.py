@@ -11,7 +11,7 @@ from stepscope.observe import graph
 from stepscope.observe.gauge import number_of
 from stepscope.observe.naming import name_in_script
 from stepscope.observe.pattern import BACKWARD, GRAD
-from stepscope.observe.quiet import unseen
+from stepscope.observe.quiet import Quietly, unseen
 from stepscope.observe.seams.base import Seam
 from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
@@ -74,6 +74,7 @@ class BackwardSeam(Seam):
     def _before(self, lane: Lane, roots: list[Tensor], *, accumulates: bool) -> tuple[Any, bool]:
         """Return what is backpropagated, and whether the lane stayed brief."""
         try:
+            lane.let_go()
             session = self.session
             value = number_of(roots) if lane.scaled is None else _value(lane, roots)[0]
             if lane.evaluating.open:
@@ -94,6 +95,9 @@ class BackwardSeam(Seam):
                 if lane.look is not None and not lane.look.done:
                     with lane.look.quietly:
                         lane.look.before_backward(roots, value, _value(lane, roots)[1])
+                if self._attentive(lane):
+                    with Quietly():
+                        session.soundness.before(lane.number, lane.updates + 1, roots, value, lane.look)
         except Exception as error:  # noqa: BLE001
             self.retire(error)
             return None, True
@@ -119,6 +123,8 @@ class BackwardSeam(Seam):
                 self._after_backward(lane, roots, args, value, failed=failed)
             else:
                 self._after_grad(lane, args, value, result, failed=failed)
+            if self.session.stopper is not None and not failed:
+                self.session.stopper.round_done(self.session, lane)
         except Exception as error:  # noqa: BLE001
             self.retire(error)
 
@@ -146,6 +152,8 @@ class BackwardSeam(Seam):
         manual = not filled.owners and filled.unowned > 0
         if look is not None and not look.done:
             with look.quietly:
+                if look.gathering is not None:
+                    look.gathering.after()
                 if manual or lane.within == "step":
                     parameters = [p for _, p in session.registry.entries()]
                     look.step.gradients_came(parameters, [p.grad for p in parameters])
@@ -167,7 +175,9 @@ class BackwardSeam(Seam):
             filled=filled.filled,
             unowned=filled.unowned,
             stale=filled.stale,
+            altered=filled.altered,
             scale=None if scale is None else to_number(scale),
+            **self._soundness(lane),
         )
         lane.learn(BACKWARD, event)
         lane.add_loss(value)
@@ -177,6 +187,17 @@ class BackwardSeam(Seam):
         if stepped is not None or (manual and look is None):
             lane.finish_in_full()
             session.notes.flush()
+
+    def _attentive(self, lane: Lane) -> bool:
+        """Whether this update is watched for the rules."""
+        return lane.updates < self.session.plan.thorough and not self.session.compiled
+
+    def _soundness(self, lane: Lane) -> dict[str, Any]:
+        """What there is to tell of the gradients that have just come."""
+        if not self._attentive(lane):
+            return {}
+        with Quietly():
+            return self.session.soundness.after(lane.number)
 
     def _find_leaves(self, roots: list[Tensor], filled: Filled) -> None:
         """Gradients went to leaves that no model and no optimizer holds: manual training."""

@@ -115,6 +115,16 @@ class Seam:
 
         return make
 
+    def lifted_while_scripting(self, original: Any) -> Any:
+        """Wrap ``torch.jit.script``: the scripting compiler knows torch's own functions by identity."""
+
+        @functools.wraps(original)
+        def script(*args: Any, **kwargs: Any) -> Any:
+            with self.patches.lifted():
+                return original(*args, **kwargs)
+
+        return script
+
     def after(self, observe: Callable[..., None]) -> Callable[[Any], Any]:
         """Make wrappers that call ``observe(result, *args, **kwargs)`` after the original."""
         observe = unseen(observe)

@@ -41,6 +41,11 @@ _tracing = torch._C._get_tracing_state
 _IGNORE_INDEX_AT = 4
 
 
+def _settings(args: Any, kwargs: Any) -> tuple[Any, ...]:
+    """The arguments behind input and target; that of ``kl_div`` is named where it is given."""
+    return (*args[2:], kwargs["log_target"]) if "log_target" in kwargs else args[2:]
+
+
 class LossSeam(Seam):
     """Notes what a loss function was given and what it returned."""
 
@@ -54,7 +59,7 @@ class LossSeam(Seam):
             self.patches.replace(module._C._nn, name, functools.partial(self._make, function))
         for name, function in _IN_TORCH.items():
             self.patches.replace(module, name, functools.partial(self._make, function))
-        self.patches.replace(module.jit, "script", self._make_script)
+        self.patches.replace(module.jit, "script", self.lifted_while_scripting)
         self.session.on_compile.append(self.remove)
 
     def _make(self, function: str, original: Any) -> Any:
@@ -68,18 +73,11 @@ class LossSeam(Seam):
                     ignored = args[_IGNORE_INDEX_AT] if has_ignore_index and len(args) > _IGNORE_INDEX_AT else -100
                     prediction = args[0] if args else kwargs.get("input")
                     target = args[1] if len(args) > 1 else kwargs.get("target")
-                    self.session.loss_called(function, result, prediction, target, ignored, args[2:])
+                    self.session.loss_called(function, result, prediction, target, ignored, _settings(args, kwargs))
+                    if self.session.samples is not None:
+                        self.session.samples.loss(target, result)
                 except Exception as error:  # noqa: BLE001
                     self.retire(error)
             return result
 
         return loss
-
-    def _make_script(self, original: Any) -> Any:
-        @functools.wraps(original)
-        def script(*args: Any, **kwargs: Any) -> Any:
-            # The scripting compiler knows torch's own functions by identity.
-            with self.patches.lifted():
-                return original(*args, **kwargs)
-
-        return script

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from stepscope.observe.lane import Lane
+    from stepscope.observe.probe import Candidate
 
 
 class ModuleSeam(Seam):
@@ -80,7 +81,12 @@ class ModuleSeam(Seam):
         model = self._model(lane, module, grad=grad)
         look = lane.look
         lane.depth = 1
+        if lane.called is not None:
+            lane.called.begin(module)
+        if self.session.samples is not None:
+            self._note_samples(module, args, kwargs, grad=grad)
         result, failed = None, True
+        probed = self._about_to_probe(lane, module, model, args, kwargs) if grad else None
         try:
             if look is not None and grad and model is not None and not look.done and not look.failed:
                 result = look.call_model(original, module, args, kwargs, model)
@@ -89,6 +95,10 @@ class ModuleSeam(Seam):
             failed = False
         finally:
             lane.depth = 0
+            if probed is not None:
+                probed.over()
+            if look is not None and look.operations.held:
+                lane.held = look.operations
             if look is not None and look.failed is not None:
                 self.retire(look.failed)
             if self.on:
@@ -98,10 +108,34 @@ class ModuleSeam(Seam):
                     self.retire(error)
         return result
 
+    def _about_to_probe(
+        self, lane: Lane, module: nn.Module, model: str | None, args: Any, kwargs: Any
+    ) -> Candidate | None:
+        """In an update that is looked at closely: where this very call may be repeated afterwards."""
+        probe = self.session.probe
+        if probe is None or lane.look is None or model is None:
+            return None
+        try:
+            return probe.about_to_call(lane, module, model, args, kwargs)
+        except Exception as error:  # noqa: BLE001
+            self.session.probe = None
+            self.session.defect("probe", error)
+            return None
+
+    def _note_samples(self, module: nn.Module, args: Any, kwargs: Any, *, grad: bool) -> None:
+        """Before the call: a model may change its input in place."""
+        try:
+            self.session.samples.called(module, args, kwargs, grad=grad)
+        except Exception as error:  # noqa: BLE001
+            self.session.samples = None
+            self.session.defect("samples", error)
+
     @unseen
     def _model(self, lane: Lane, module: nn.Module, *, grad: bool) -> str | None:
         """The id of a module that user code calls; None after a failure of ours."""
         try:
+            if not (grad and lane.look is not None and lane.look.operations.held):
+                lane.let_go()
             if grad:
                 self.session.settle_manual(lane)
             self.session.registry.claim(module.parameters())

@@ -61,6 +61,7 @@ class OptimizerSeam(Seam):
         def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             try:
                 stepped(optimizer, args, kwargs)
+                self._ask_whether_to_end()
             except Exception as error:  # noqa: BLE001
                 self.retire(error)
 
@@ -96,6 +97,8 @@ class OptimizerSeam(Seam):
         if lane.updates and not (lane.brief and lane.goes_on(MADE)):
             lane.learn(MADE, None)
         self.session.registry.optimizer(optimizer, made=True)
+        if self.session.plan.thorough:
+            self.session.registry.origins.settle(_parameters(optimizer), self.session.registry)
 
     def _make_zero_grad(self, original: Any) -> Any:
         local = self.session.local
@@ -139,6 +142,8 @@ class OptimizerSeam(Seam):
         session.owners_seen.add(id_)
         parameters = _parameters(optimizer)
         session.registry.claim(parameters)
+        if not closure:
+            lane.standing = session.ledger.standing(parameters, watched=lane.updates < session.plan.thorough)
         gone = session.ledger.silently_cleared(parameters)
         if gone is not None:
             owners = session.ledger.emptied([id_])
@@ -157,25 +162,39 @@ class OptimizerSeam(Seam):
             if not lane.end_step(optimizer):
                 return
             if lane.brief and lane.goes_on(STEP | id(optimizer)):
-                owner = self.session.registry.known_optimizer(optimizer)
-                if lane.within == "":
-                    lane.finish_brief(owner)
-                elif lane.within == "backward":
-                    lane.stepped_inside = owner
-                return
-            self._stepped(lane, optimizer, closure=_has_closure(args, kwargs))
+                self._stepped_briefly(lane, optimizer)
+            else:
+                self._stepped(lane, optimizer, closure=_has_closure(args, kwargs))
+            self._ask_whether_to_end()
         except Exception as error:  # noqa: BLE001
             self.retire(error)
+
+    def _ask_whether_to_end(self) -> None:
+        session = self.session
+        if session.stopper is not None:
+            session.stopper.step_done(session, session.lane())
+
+    def _stepped_briefly(self, lane: Lane, optimizer: Optimizer) -> None:
+        owner = self.session.registry.known_optimizer(optimizer)
+        if lane.within == "":
+            lane.finish_brief(owner)
+        elif lane.within == "backward":
+            lane.stepped_inside = owner
 
     @unseen
     def _stepped(self, lane: Lane, optimizer: Optimizer, *, closure: bool) -> None:
         session = self.session
         id_ = session.registry.optimizer(optimizer)
         parameters = _parameters(optimizer)
+        watched = lane.updates < session.plan.thorough
+        fresh, again = session.ledger.standing(parameters, watched=watched) if closure else lane.standing
         look = lane.look
-        if look is not None and not look.done:
+        if look is not None:
             with look.quietly:
-                look.step.after_step(optimizer)
+                if look.done:  # a manual update was under way when an optimizer stepped all the same
+                    look.step.after_manual()
+                else:
+                    look.step.after_step(optimizer)
             if lane.within == "":
                 session.put_look(lane, look)
         event = session.note(
@@ -183,11 +202,14 @@ class OptimizerSeam(Seam):
             optimizer=id_,
             parameters=len(parameters),
             with_gradient=gradients_in(parameters),
+            fresh=fresh,
+            again=again,
             rates=rates_of(optimizer),
+            frozen=sum(not parameter.requires_grad for parameter in parameters),
             closure=closure,
         )
         lane.learn(STEP | id(optimizer), event)
-        session.ledger.applied(parameters)
+        session.ledger.applied(parameters, measured=watched)
         if lane.within == "":
             lane.finish_in_full(plain=not closure)
             session.notes.flush()
