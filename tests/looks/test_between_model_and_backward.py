@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from stepscope.observe.operations import Operations
+from stepscope.observe.looks.operations import Operations
 from stepscope.observe.schedule import Plan
 from stepscope.observe.watch import Watch
 

@@ -14,8 +14,8 @@ from torch import nn
 
 import stepscope
 from stepscope.observe.schedule import Plan
-from stepscope.observe.sources import sounds_alike
-from stepscope.observe.states import contents, same_memory
+from stepscope.observe.thorough.sources import sounds_alike
+from stepscope.observe.thorough.states import contents, same_memory
 from stepscope.observe.watch import Watch
 
 

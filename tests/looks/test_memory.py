@@ -46,7 +46,7 @@ def test_nothing_of_the_users_is_kept_between_updates(record):
 
 
 def test_a_graph_that_the_user_keeps_does_not_keep_the_look(record):
-    from stepscope.observe.looking import Looking
+    from stepscope.observe.looks.looking import Looking
 
     losses = []
     before = {id(thing) for thing in gc.get_objects() if type(thing) is Looking}

@@ -81,7 +81,7 @@ def test_zero_size_batches_and_integer_models(watched):
 
 @pytest.mark.parametrize("where", ["_enter", "_leave"])
 def test_a_failure_of_ours_in_a_look_never_reaches_the_training(watched, monkeypatch, capsys, where):
-    from stepscope.observe.looking import Looking
+    from stepscope.observe.looks.looking import Looking
 
     def fail(*_args, **_kwargs):
         raise ValueError("ours")
@@ -104,7 +104,7 @@ def test_a_failure_of_ours_in_a_look_never_reaches_the_training(watched, monkeyp
 
 
 def test_a_failure_of_ours_in_backward_never_reaches_the_training(watched, monkeypatch):
-    from stepscope.observe import looking
+    from stepscope.observe.looks import looking
 
     torch.manual_seed(0)
     model = nn.Linear(3, 2)

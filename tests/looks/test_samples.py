@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 import stepscope
-from stepscope.observe.marks import MOST_ROWS, Marking
 from stepscope.observe.schedule import Plan
+from stepscope.observe.thorough.marks import MOST_ROWS, Marking
 from stepscope.observe.watch import Watch
 from stepscope.record import events as ev
 
@@ -53,7 +53,7 @@ def test_neighbours_of_all_bits_have_hashes_of_their_own():
 
 
 def test_a_hash_is_the_same_in_every_process():
-    code = "import torch; from stepscope.observe.marks import Marking; print(Marking(torch.ones(2, 3)).mark().rows[0])"
+    code = "import torch; from stepscope.observe.thorough.marks import Marking; print(Marking(torch.ones(2, 3)).mark().rows[0])"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(there) == Marking(torch.ones(1, 3)).mark().rows[0]
 

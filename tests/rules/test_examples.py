@@ -109,3 +109,17 @@ def test_a_rule_may_not_claim_more_than_it_says(example):
     )
     verdict = judge(example("stale-gradients", "bad"), {"stale-gradients": modest})
     assert "may claim hint at most" in verdict.defects["stale-gradients"]
+
+
+def test_where_a_part_of_the_watch_failed_no_rule_speaks(tmp_path, monkeypatch):
+    from stepscope.observe.seams.backward import BackwardSeam
+
+    def fail(*_args, **_kwargs):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(BackwardSeam, "_after_backward", fail)
+    module = rules.get("stale-gradients")
+    verdict = judge(watch_example(module.__name__, "bad", tmp_path / "r"), rules.all_rules())
+    assert verdict.findings == []
+    assert set(verdict.unjudged.values()) == {"a part of stepscope failed (backward)"}
+    assert len(verdict.unjudged) == len(NAMES)

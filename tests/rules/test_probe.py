@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from stepscope import rules
 from stepscope.checking.engine import judge
-from stepscope.observe.isolated import Isolated, Unfit
 from stepscope.observe.schedule import Plan
+from stepscope.observe.thorough.isolated import Isolated, Unfit
 from stepscope.observe.watch import Watch
 from stepscope.record import events as ev
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from torch import Tensor
 
-from stepscope.observe import graph
 from stepscope.observe.frames import user_line
 from stepscope.observe.gauge import Fetch
+from stepscope.observe.looks import graph
 from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from torch.optim import Optimizer
 
-    from stepscope.observe.graph import Answers
-    from stepscope.observe.looking import Looking
-    from stepscope.observe.modes import Called
+    from stepscope.observe.looks.graph import Answers
+    from stepscope.observe.looks.looking import Looking
+    from stepscope.observe.looks.operations import Operations
     from stepscope.observe.notes import Notes
-    from stepscope.observe.operations import Operations
     from stepscope.observe.registry import Registry
     from stepscope.observe.schedule import Plan
+    from stepscope.observe.thorough.modes import Called
 
 #: A path is known once this many updates have taken it.
 FAMILIAR = 2

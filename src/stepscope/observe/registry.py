@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from stepscope.observe.gauge import shape_of
 from stepscope.observe.naming import name_in_script
-from stepscope.observe.origins import Origins
+from stepscope.observe.thorough.provenance import Origins
 from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
 

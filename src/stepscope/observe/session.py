@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from stepscope.observe import graph
 from stepscope.observe.frames import user_line
 from stepscope.observe.gauge import Fetch, first_tensors, looks_plain, number_of, shapes_of
 from stepscope.observe.lane import Lane, fill_tallies
 from stepscope.observe.ledger import Ledger
-from stepscope.observe.looking import Looking
-from stepscope.observe.modes import Called
+from stepscope.observe.looks import graph
+from stepscope.observe.looks.looking import Looking
 from stepscope.observe.notes import Notes
 from stepscope.observe.notice import say
 from stepscope.observe.pattern import BATCH, CLEAR, CLIP, END, MODE, QUIET, SCALER, SCHEDULE, START
-from stepscope.observe.probe import Probe
 from stepscope.observe.quiet import unseen
 from stepscope.observe.registry import Registry, number_in
 from stepscope.observe.sleep import Sleep
-from stepscope.observe.soundness import Soundness
+from stepscope.observe.thorough.modes import Called
+from stepscope.observe.thorough.probe import Probe
+from stepscope.observe.thorough.soundness import Soundness
 from stepscope.record import events as ev
 from stepscope.record.look import Look
 from stepscope.record.numbers import to_number

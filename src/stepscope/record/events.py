@@ -10,93 +10,66 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from stepscope.record.event import Event, Group, ParameterInfo, Shape
+from stepscope.record.facts import DropoutRan, Holder, LayerModes, Origin, Probed, SamplesSeen, StateKept
 from stepscope.record.look import Look
-from stepscope.record.numbers import Number, Options
-from stepscope.record.samples import Mark, OwnGenerator
+from stepscope.record.numbers import Number
+from stepscope.record.objects import (
+    LoaderMade,
+    LoaderSeen,
+    LoaderStudied,
+    ModelSeen,
+    ModelWrapped,
+    OptimizerSeen,
+    SchedulerSeen,
+)
 
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
-    """What all events share.
-
-    ``at`` is in seconds since the run began; ``file`` and ``line`` are the user's own;
-    ``within`` says whether it happened inside an optimizer's step or inside a backward.
-    """
-
-    at: float = 0.0
-    rank: int = 0
-    thread: int = 0
-    file: str | None = None
-    line: int = 0
-    within: Literal["", "step", "backward"] = ""
-
-
-class ParameterInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A parameter as it was when first seen."""
-
-    id: str
-    name: str
-    shape: list[int]
-    dtype: str
-    device: str
-    requires_grad: bool = True
-
-
-class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Name (a keyword, a position), shape and dtype of one tensor that went by."""
-
-    name: str
-    shape: list[int]
-    dtype: str
-
-
-class ModelSeen(Event, frozen=True, kw_only=True, tag="model-seen"):
-    """A module that user code called directly was seen for the first time."""
-
-    id: str
-    name: str
-    cls: str
-    modules: int
-    parameters: list[ParameterInfo] = []
-
-
-class Group(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A parameter group: the ids of its parameters and its hyper-parameters."""
-
-    parameters: list[str]
-    options: Options = {}
-
-
-class OptimizerSeen(Event, frozen=True, kw_only=True, tag="optimizer-seen"):
-    """An optimizer was made, or seen for the first time; again when it holds more parameters."""
-
-    id: str
-    name: str
-    cls: str
-    groups: list[Group]
-    parameters: list[ParameterInfo] = []
-    made: bool = False
-
-
-class SchedulerSeen(Event, frozen=True, kw_only=True, tag="scheduler-seen"):
-    """A learning-rate scheduler was made, or seen for the first time."""
-
-    id: str
-    cls: str
-    optimizer: str | None = None
-    options: Options = {}
-    made: bool = False
-
-
-class LoaderSeen(Event, frozen=True, kw_only=True, tag="loader-seen"):
-    """A ``DataLoader`` was iterated for the first time."""
-
-    id: str
-    dataset: str
-    sampler: str
-    batch_size: int | None = None
-    batches: int | None = None
-    samples: int | None = None
-    workers: int = 0
+__all__ = [
+    "Accuracy",
+    "AnyEvent",
+    "Backward",
+    "BatchFetched",
+    "CheckpointMoved",
+    "ChildStarted",
+    "CompilingStarted",
+    "Defect",
+    "DropoutRan",
+    "Evaluated",
+    "Event",
+    "GradComputed",
+    "GradientsCleared",
+    "GradientsClipped",
+    "GradientsDisabled",
+    "Group",
+    "Holder",
+    "LayerModes",
+    "LoaderMade",
+    "LoaderSeen",
+    "LoaderStudied",
+    "LookTaken",
+    "LossComputed",
+    "LossTally",
+    "ModeChanged",
+    "ModelCalled",
+    "ModelSeen",
+    "ModelWrapped",
+    "OptimizerSeen",
+    "OptimizerStepped",
+    "Origin",
+    "ParameterInfo",
+    "PassEnded",
+    "PassStarted",
+    "Probed",
+    "RunEnded",
+    "SamplesSeen",
+    "ScalerUsed",
+    "SchedulerSeen",
+    "SchedulerStepped",
+    "Shape",
+    "StateKept",
+    "StateMoved",
+    "Stretch",
+]
 
 
 class PassStarted(Event, frozen=True, kw_only=True, tag="pass-started"):
@@ -122,80 +95,6 @@ class BatchFetched(Event, frozen=True, kw_only=True, tag="batch-fetched"):
     tensors: list[Shape] = []
 
 
-class LoaderMade(Event, frozen=True, kw_only=True, tag="loader-made"):
-    """A ``DataLoader`` was constructed; told by thorough watches.
-
-    ``data`` and ``part`` are ids as in :class:`LoaderStudied`, ``samples`` the length of its dataset.
-    """
-
-    data: str = ""
-    part: str = ""
-    samples: int | None = None
-
-
-class LoaderStudied(Event, frozen=True, kw_only=True, tag="loader-studied"):
-    """A loader object is iterated for the first time; told by thorough watches.
-
-    ``part`` is the id of its dataset, ``data`` that of the dataset below subsets and wrappers (empty:
-    none that could be told apart), ``samples`` how many of its samples the loader hands out, ``cls`` its class. ``order`` is
-    the class of the sampler that chooses, ``made_file`` and ``made_line`` where user code made the
-    loader. ``shared`` are the random generators that draw the same numbers in each of its
-    ``workers`` (in every epoch where there is one worker), ``tried`` says that this was tried out.
-    """
-
-    loader: str
-    cls: str = ""
-    data: str = ""
-    part: str = ""
-    samples: int | None = None
-    order: str = ""
-    iterable: bool = False
-    made_file: str | None = None
-    made_line: int = 0
-    workers: int = 0
-    persistent: bool = False
-    tried: bool = False
-    shared: list[OwnGenerator] = []
-
-
-class SamplesSeen(Event, frozen=True, kw_only=True, tag="samples-seen"):
-    """What a batch, a call or a loss was given; told by thorough watches, right after its event.
-
-    ``of`` a batch: ``indices`` are those of the dataset below, where they are whole numbers;
-    ``drew`` the random generators that moved while the batch was put together (in this process);
-    ``rewrote`` the indices of samples that were stored differently afterwards, ``stored`` where.
-    ``of`` a call: ``held`` says whether the script keeps, from call to call, something with as
-    many samples as this call was given (None: not asked). ``part`` is the share of a larger
-    tensor that the first input is a view of.
-    """
-
-    of: Literal["batch", "call", "loss"]
-    marks: list[Mark] = []
-    indices: list[int] = []
-    drew: list[str] = []
-    rewrote: list[int] = []
-    stored: str = ""
-    held: bool | None = None
-    part: Number | None = None
-
-
-class LayerModes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """How many layers that differ between training and evaluation a called model has, by their mode.
-
-    ``dropouts_on`` and ``dropouts_off`` count layers that drop something in training, ``norms_on``
-    and ``norms_off`` those that keep running statistics for evaluation. ``dropped`` counts the
-    calls of torch's dropout functions (with p > 0) that dropped something during this very call,
-    ``passed`` those that were told to let everything pass.
-    """
-
-    dropouts_on: int = 0
-    dropouts_off: int = 0
-    norms_on: int = 0
-    norms_off: int = 0
-    dropped: int = 0
-    passed: int = 0
-
-
 class ModelCalled(Event, frozen=True, kw_only=True, tag="model-called"):
     """User code called a module. ``grad`` says whether gradients were recorded.
 
@@ -219,86 +118,12 @@ class ModelCalled(Event, frozen=True, kw_only=True, tag="model-called"):
     wrappers: list[str] = []
 
 
-class ModelWrapped(Event, frozen=True, kw_only=True, tag="model-wrapped"):
-    """A model was wrapped so that the gradients of ``parameters`` are averaged over all ranks.
-
-    That happens only for what goes through the wrapper's own forward. Told by thorough watches.
-    """
-
-    wrapper: str
-    cls: str
-    parameters: list[str]
-
-
-class DropoutRan(Event, frozen=True, kw_only=True, tag="dropout-ran"):
-    """A dropout function of torch dropped something although the module around it was in evaluation mode.
-
-    Told by thorough watches, the first few times for each line. ``model`` is the module that user
-    code called (None: it called none), ``around`` the class whose mode was ignored, ``rate`` the
-    share that is dropped, ``explicit`` whether the line asks for it by ``training=True``.
-    """
-
-    function: str
-    rate: Number
-    around: str
-    grad: bool = False
-    explicit: bool = False
-    model: str | None = None
-
-
-class Probed(Event, frozen=True, kw_only=True, tag="probed"):
-    """A model was run again on copies, with one thing changed: what should not have noticed, and did.
-
-    ``along`` ``samples``: one index of dimension ``dim`` of its inputs was replaced by another one;
-    ``time``: the model predicts the next position, and all later positions were replaced.
-    ``shape`` is that of the changed input, ``outputs`` that of the first output. Of the
-    ``compared`` other indices ``changed`` came out otherwise, by up to ``largest`` times the
-    spread of the outputs. ``operation`` and the line are where that first shows. ``repeated``:
-    the model was given the very same tensor in the update before.
-    """
-
-    model: str
-    update: int
-    along: Literal["samples", "time"]
-    dim: int
-    shape: list[int]
-    outputs: list[int]
-    compared: int
-    changed: int
-    largest: Number
-    integers: bool = False
-    repeated: bool = False
-    operation: str = ""
-
-
 class LossComputed(Event, frozen=True, kw_only=True, tag="loss-computed"):
     """One of torch's loss functions was evaluated."""
 
     function: str
     grad: bool
     value: Number | None = None
-
-
-class Origin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The operation that first made something that is not finite.
-
-    ``words`` say what it did (empty: its input came in so, with the batch); ``certain``: the
-    operation is not defined there, rather than that numbers have only grown too large.
-    """
-
-    operation: str
-    words: str = ""
-    made_file: str | None = None
-    made_line: int = 0
-    certain: bool = False
-
-
-class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What keeps graphs of earlier updates alive, and the line of the script that puts them there."""
-
-    name: str
-    made_file: str | None = None
-    made_line: int = 0
 
 
 class Backward(Event, frozen=True, kw_only=True, tag="backward"):
@@ -313,8 +138,9 @@ class Backward(Event, frozen=True, kw_only=True, tag="backward"):
     Told by thorough watches, of what lies on the CPU: ``broken`` counts the parameters whose gradient
     is not finite (``broken_names``: the first of them), and ``origin`` is where that, or a loss that
     is not finite, began, where it could be read. ``kept`` counts the earlier updates whose graph was
-    alive when this backward began, ``holder`` is what holds them, once there are many. ``fresh``: behind
-    what was backpropagated lay one number that no operation made and that is no parameter, nothing else.
+    alive when this backward began, ``holder`` is what holds them, once there are many.
+    ``rootless``: behind what was backpropagated lay one number that no operation made and that is no
+    parameter, nothing else.
     """
 
     value: Number | None = None
@@ -335,7 +161,7 @@ class Backward(Event, frozen=True, kw_only=True, tag="backward"):
     origin: Origin | None = None
     kept: int = 0
     holder: Holder | None = None
-    fresh: bool = False
+    rootless: bool = False
 
 
 class GradComputed(Event, frozen=True, kw_only=True, tag="grad-computed"):
@@ -448,23 +274,6 @@ class StateMoved(Event, frozen=True, kw_only=True, tag="state-moved"):
     since: int = -1
     taken_file: str | None = None
     taken_line: int = 0
-
-
-class StateKept(Event, frozen=True, kw_only=True, tag="state-kept"):
-    """When the watch ended the script still held a model's state, the live weights themselves, not a copy.
-
-    It had been taken at ``taken_line`` after ``update`` updates, ``since`` more were made, and it was written to no
-    file. ``name`` is what the script assigned it to, ``conditional``: under an ``if`` that compares.
-    """
-
-    cls: str
-    of: str | None = None
-    taken_file: str | None = None
-    taken_line: int = 0
-    update: int = 0
-    since: int = 0
-    name: str = ""
-    conditional: bool = False
 
 
 class CheckpointMoved(Event, frozen=True, kw_only=True, tag="checkpoint-moved"):

@@ -47,8 +47,8 @@ class LayerLook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     words about itself, ``gradient`` what came back to its first output; ``criterion``: it is
     one of torch's loss modules. ``batch_norm``: it normalised by the batch, in this process alone;
     ``tracks``: this call moved its running statistics; ``frozen``: it has parameters of its own
-    and none of them is to be trained; ``unrecorded``: it ran under ``no_grad``. ``weight`` is told of layers that are frozen and track: the
-    first of these parameters.
+    and none of them is to be trained; ``unrecorded``: it ran under ``no_grad``. ``weight`` is told
+    of layers that are frozen and track: the first of these parameters.
     """
 
     index: int
@@ -273,7 +273,8 @@ class MovingTarget(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 class Look(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """All that a close look at one update saw. ``rounds`` counts those looked into.
 
-    ``gathered`` and ``holding`` are told by thorough watches only. ``seconds`` is what the look cost, ``values`` the name of the safetensors file.
+    ``gathered`` and ``holding`` are told by thorough watches only. ``seconds`` is what the look
+    cost, ``values`` the name of the safetensors file.
     """
 
     rounds: int = 0

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.losses import by_line, losses, number
+from stepscope.checking.readings.losses import by_line, losses, number
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, figure
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stepscope.checking.finding import Evidence, Fact
-    from stepscope.checking.losses import Seen, Where
+    from stepscope.checking.readings.losses import Seen, Where
     from stepscope.checking.rule import Found
     from stepscope.record.lossfacts import AllPairs
     from stepscope.record.run import RankRun, Run

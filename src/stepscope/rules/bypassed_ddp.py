@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.ranks import bypassing, compared, differ, ranks_of
+from stepscope.checking.readings.ranks import bypassing, compared, differ, ranks_of
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record.events import ModelWrapped

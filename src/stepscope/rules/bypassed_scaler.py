@@ -18,17 +18,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import gathered
+from stepscope.checking.readings.loop import gathered
+from stepscope.checking.readings.scaling import meetings
 from stepscope.checking.rule import NothingToJudge, Rule, found
-from stepscope.checking.scaling import meetings
 from stepscope.checking.words import count, figure
 from stepscope.record import events as ev
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stepscope.checking.readings.scaling import Scaled
     from stepscope.checking.rule import Found
-    from stepscope.checking.scaling import Scaled
     from stepscope.record.run import RankRun, Run
 
 RULE = Rule(phase="clear and step", evidence="proof")

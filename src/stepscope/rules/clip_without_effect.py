@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Literal
 
-from stepscope.checking.reading import gathered, timeline
+from stepscope.checking.readings.loop import gathered, timeline
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, figure
 from stepscope.record import events as ev

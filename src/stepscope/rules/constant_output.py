@@ -17,14 +17,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stepscope.checking.losses import Seen, by_line, losses, number
+from stepscope.checking.readings.losses import Seen, by_line, losses, number
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.losses import Where
+    from stepscope.checking.readings.losses import Where
     from stepscope.checking.rule import Found
     from stepscope.record.run import RankRun, Run
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from stepscope.checking.depth import along_depth, fades, looked_at
+from stepscope.checking.readings.depth import along_depth, fades, looked_at
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, share
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.holding import where_made
-from stepscope.checking.reading import parameter_names
+from stepscope.checking.readings.holding import where_made
+from stepscope.checking.readings.loop import parameter_names
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, figure, listed
 

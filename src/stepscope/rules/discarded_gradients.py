@@ -19,14 +19,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import discards, gathered, steps_in_threads
+from stepscope.checking.readings.loop import discards, gathered, steps_in_threads
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.reading import Discard
+    from stepscope.checking.readings.loop import Discard
     from stepscope.checking.rule import Found
     from stepscope.record.events import Backward
     from stepscope.record.run import RankRun, Run

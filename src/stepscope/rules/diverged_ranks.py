@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.ranks import bypassing, compared, differ, distance, ranks_of
+from stepscope.checking.readings.ranks import bypassing, compared, differ, distance, ranks_of
+from stepscope.checking.readings.same_data import same_batches
 from stepscope.checking.rule import NothingToJudge, Rule, found
-from stepscope.checking.samedata import same_batches
 from stepscope.checking.words import count, listed
 from stepscope.record.events import LoaderStudied, ModelWrapped
 

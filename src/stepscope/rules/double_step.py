@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import held_by, steps_in_threads, timeline
+from stepscope.checking.readings.loop import held_by, steps_in_threads, timeline
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record import events as ev

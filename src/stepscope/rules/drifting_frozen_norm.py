@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import held_by
+from stepscope.checking.readings.loop import held_by
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, listed
 from stepscope.record.events import ModeChanged

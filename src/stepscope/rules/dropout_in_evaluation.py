@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.modes import sampled_repeatedly
+from stepscope.checking.readings.modes import sampled_repeatedly
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import share
 from stepscope.record.events import DropoutRan, ModelCalled

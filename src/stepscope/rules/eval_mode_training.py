@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.modes import active, differs_by_mode, idle, layers_off, training_calls
+from stepscope.checking.readings.modes import active, differs_by_mode, idle, layers_off, training_calls
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record.events import ModeChanged, ModelCalled

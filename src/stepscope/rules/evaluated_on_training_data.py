@@ -18,16 +18,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.batches import data_of
-from stepscope.checking.overlap import overlaps
+from stepscope.checking.readings.batches import data_of
+from stepscope.checking.readings.overlap import overlaps
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.batches import Data
-    from stepscope.checking.overlap import Overlap
+    from stepscope.checking.readings.batches import Data
+    from stepscope.checking.readings.overlap import Overlap
     from stepscope.checking.rule import Found
     from stepscope.record.run import Run
 

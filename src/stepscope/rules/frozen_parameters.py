@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.holding import holdings, where_made
-from stepscope.checking.reading import held_by, parameter_names
+from stepscope.checking.readings.holding import holdings, where_made
+from stepscope.checking.readings.loop import held_by, parameter_names
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, listed, share
 

@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import gathered, held_by, timeline
+from stepscope.checking.readings.loop import gathered, held_by, timeline
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record import events as ev

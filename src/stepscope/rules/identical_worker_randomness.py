@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.batches import data_of
+from stepscope.checking.readings.batches import data_of
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, listed
 

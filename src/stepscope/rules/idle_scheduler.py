@@ -16,17 +16,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import held_by
+from stepscope.checking.readings.loop import held_by
+from stepscope.checking.readings.schedules import finished, schedules
 from stepscope.checking.rule import NothingToJudge, Rule, found
-from stepscope.checking.schedules import finished, schedules
 from stepscope.checking.words import count, figure
 from stepscope.record.events import OptimizerSeen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stepscope.checking.readings.schedules import Schedule
     from stepscope.checking.rule import Found
-    from stepscope.checking.schedules import Schedule
     from stepscope.record.run import RankRun, Run
 
 RULE = Rule(phase="schedule", evidence="strong", severity="warning")

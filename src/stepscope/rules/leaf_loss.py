@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import in_framework, update_of
+from stepscope.checking.readings.loop import in_framework, update_of
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record.events import Backward
@@ -51,7 +51,7 @@ def check(run: Run) -> Iterator[Found]:
 
 
 def _reaches_nothing(backward: Backward) -> bool:
-    lost = backward.fresh or (backward.leaf and all(size == 1 for size in backward.shape))
+    lost = backward.rootless or (backward.leaf and all(size == 1 for size in backward.shape))
     return lost and not backward.filled and not backward.inputs
 
 

@@ -18,8 +18,8 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING
 
+from stepscope.checking.readings.scaling import meetings
 from stepscope.checking.rule import NothingToJudge, Rule, found
-from stepscope.checking.scaling import meetings
 from stepscope.checking.words import figure
 from stepscope.record import events as ev
 

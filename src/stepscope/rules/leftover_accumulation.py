@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepscope.checking.accumulation import accumulating, usual_rounds
-from stepscope.checking.reading import timeline
+from stepscope.checking.readings.accumulation import accumulating, usual_rounds
+from stepscope.checking.readings.loop import timeline
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record import events as ev
@@ -85,15 +85,19 @@ def _tell(main: RankRun, owner: str, left: list[_Leftover], usual: int) -> Found
     first = left[0]
     optimizer = main.optimizer_name(owner)
     if first.cleared is None:
-        what = f"waits for the first step of the next pass, which then uses {first.rounds + usual} of them instead of {usual}"
+        what = (
+            f"waits for the first step of the next pass, which then uses {first.rounds + usual} of them "
+            f"instead of {usual}"
+        )
     else:
         what = "is cleared before a step uses it"
     at = first.cleared if first.cleared is not None and first.cleared.file is not None else first.step
     return found(
         at,
         first.update,
-        f"{optimizer} steps after every {usual} micro-batches, and a pass over the data leaves {count(first.rounds, 'micro-batch')} over: what "
-        f"they added {what}; so it went at the end of {count(len(left), 'pass')}",
+        f"{optimizer} steps after every {usual} micro-batches, and a pass over the data leaves "
+        f"{count(first.rounds, 'micro-batch')} over: what they added {what}; "
+        f"so it went at the end of {count(len(left), 'pass')}",
         facts={"optimizer": optimizer, "rounds": usual, "left": first.rounds, "carried": first.cleared is None},
         remedy=f"- if (i + 1) % {usual} == 0:\n+ if (i + 1) % {usual} == 0 or i + 1 == len(loader):",
     )

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.losses import LINEAR, by_line, losses, made_at, number, so_often
+from stepscope.checking.readings.losses import LINEAR, by_line, losses, made_at, number, so_often
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.losses import Seen
+    from stepscope.checking.readings.losses import Seen
     from stepscope.checking.rule import Found
     from stepscope.record.look import Summary
     from stepscope.record.lossfacts import Behind, Rows

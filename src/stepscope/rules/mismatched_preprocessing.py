@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.batches import data_of, main_mark
+from stepscope.checking.readings.batches import data_of, main_mark
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.batches import Call, Data
+    from stepscope.checking.readings.batches import Call, Data
     from stepscope.checking.rule import Found, Place
     from stepscope.record.run import Run
     from stepscope.record.samples import Mark

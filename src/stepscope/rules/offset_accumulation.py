@@ -16,16 +16,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stepscope.checking.accumulation import accumulating, usual_rounds
-from stepscope.checking.reading import timeline
+from stepscope.checking.readings.accumulation import accumulating, usual_rounds
+from stepscope.checking.readings.loop import timeline
 from stepscope.checking.rule import Rule, found
 from stepscope.record import events as ev
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.accumulation import Window
     from stepscope.checking.finding import Evidence
+    from stepscope.checking.readings.accumulation import Window
     from stepscope.checking.rule import Found
     from stepscope.record.run import RankRun, Run
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.holding import ever_held, holdings, where_made
+from stepscope.checking.readings.holding import ever_held, holdings, where_made
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, listed
 from stepscope.record.events import StateMoved

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.losses import LINEAR, always, losses, made_at, number, other_lines, so_often
+from stepscope.checking.readings.losses import LINEAR, always, losses, made_at, number, other_lines, so_often
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import figure
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stepscope.checking.finding import Evidence
-    from stepscope.checking.losses import Seen
+    from stepscope.checking.readings.losses import Seen
     from stepscope.checking.rule import Found
     from stepscope.record.run import Run
 

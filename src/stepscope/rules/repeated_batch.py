@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.batches import data_of
+from stepscope.checking.readings.batches import data_of
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.batches import Batch, Call, Data
+    from stepscope.checking.readings.batches import Batch, Call, Data
     from stepscope.checking.rule import Found
     from stepscope.record.run import Run
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import update_of
+from stepscope.checking.readings.loop import update_of
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record.events import Backward

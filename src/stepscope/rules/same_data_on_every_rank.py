@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.ranks import compared, differ, ranks_of
+from stepscope.checking.readings.ranks import compared, differ, ranks_of
+from stepscope.checking.readings.same_data import same_batches
 from stepscope.checking.rule import NothingToJudge, Rule, found
-from stepscope.checking.samedata import same_batches
 from stepscope.checking.words import count
 from stepscope.record.events import ModelWrapped
 

@@ -19,13 +19,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from stepscope.checking.batches import data_of
+from stepscope.checking.readings.batches import data_of
 from stepscope.checking.rule import NothingToJudge, Rule, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.batches import Data, Pass
+    from stepscope.checking.readings.batches import Data, Pass
     from stepscope.checking.rule import Found
     from stepscope.record.run import Run
 

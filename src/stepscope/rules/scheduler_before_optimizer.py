@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepscope.checking.readings.schedules import schedules, update_of, where
 from stepscope.checking.rule import NothingToJudge, Rule, found
-from stepscope.checking.schedules import schedules, update_of, where
 from stepscope.checking.words import count, figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stepscope.checking.readings.schedules import Schedule
     from stepscope.checking.rule import Found
-    from stepscope.checking.schedules import Schedule
     from stepscope.record.run import RankRun, Run
 
 RULE = Rule(phase="schedule", evidence="proof", severity="warning")

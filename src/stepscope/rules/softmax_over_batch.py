@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stepscope.checking.finding import Evidence
-    from stepscope.checking.losses import Where
+    from stepscope.checking.readings.losses import Where
     from stepscope.checking.rule import Found
     from stepscope.record.look import LayerLook, Look
     from stepscope.record.lossfacts import Normalised

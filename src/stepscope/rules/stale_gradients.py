@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import gathered, held_by, parameter_names
+from stepscope.checking.readings.loop import gathered, held_by, parameter_names
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, figure, listed
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import discards, steps_in_threads, timeline
+from stepscope.checking.readings.loop import discards, steps_in_threads, timeline
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record import events as ev

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stepscope.checking.losses import losses, number
+from stepscope.checking.readings.losses import losses, number
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import figure
 from stepscope.record import events as ev
@@ -26,7 +26,7 @@ from stepscope.record import events as ev
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.losses import Seen
+    from stepscope.checking.readings.losses import Seen
     from stepscope.checking.rule import Found
     from stepscope.record.run import RankRun, Run
 

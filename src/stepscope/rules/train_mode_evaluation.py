@@ -19,7 +19,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.modes import active, differs_by_mode, evaluation_calls, fed_by, layers_on, sampled_repeatedly
+from stepscope.checking.readings.modes import (
+    active,
+    differs_by_mode,
+    evaluation_calls,
+    fed_by,
+    layers_on,
+    sampled_repeatedly,
+)
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 

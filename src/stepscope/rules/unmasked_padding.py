@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.losses import Seen, by_line, losses, number
+from stepscope.checking.readings.losses import Seen, by_line, losses, number
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, share
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import held_by, parameter_names
+from stepscope.checking.readings.loop import held_by, parameter_names
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, listed
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.holding import holdings, never_trained, where_made
+from stepscope.checking.readings.holding import holdings, never_trained, where_made
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 

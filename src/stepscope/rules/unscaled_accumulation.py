@@ -17,14 +17,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stepscope.checking.accumulation import accumulating, rewritten, usual_rounds
+from stepscope.checking.readings.accumulation import accumulating, rewritten, usual_rounds
 from stepscope.checking.rule import Rule, found
 from stepscope.checking.words import count, figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.accumulation import Window
+    from stepscope.checking.readings.accumulation import Window
     from stepscope.checking.rule import Found
     from stepscope.record.run import RankRun, Run
 

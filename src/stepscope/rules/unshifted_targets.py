@@ -18,7 +18,7 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from stepscope.checking.losses import Seen, by_line, losses, number
+from stepscope.checking.readings.losses import Seen, by_line, losses, number
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import figure, share
 

@@ -18,17 +18,17 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from stepscope.checking.batches import data_of
+from stepscope.checking.readings.batches import data_of
+from stepscope.checking.readings.sorting import sorting
 from stepscope.checking.rule import NothingToJudge, Rule, found
-from stepscope.checking.sorting import sorting
 from stepscope.checking.words import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.batches import Batch, Call, Data, Pass
+    from stepscope.checking.readings.batches import Batch, Call, Data, Pass
+    from stepscope.checking.readings.sorting import Sorting
     from stepscope.checking.rule import Found
-    from stepscope.checking.sorting import Sorting
     from stepscope.record.numbers import Number
     from stepscope.record.run import Run
 

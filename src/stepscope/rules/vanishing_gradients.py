@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.depth import along_depth, fades, last_backward, looked_at
-from stepscope.checking.reading import in_framework
+from stepscope.checking.readings.depth import along_depth, fades, last_backward, looked_at
+from stepscope.checking.readings.loop import in_framework
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count, figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.depth import Profile
+    from stepscope.checking.readings.depth import Profile
     from stepscope.checking.rule import Found
     from stepscope.record.run import Run
 

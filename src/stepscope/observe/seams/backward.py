@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from stepscope.observe import graph
 from stepscope.observe.gauge import number_of
+from stepscope.observe.looks import graph
 from stepscope.observe.naming import name_in_script
 from stepscope.observe.pattern import BACKWARD, GRAD
 from stepscope.observe.quiet import Quietly, unseen

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from stepscope.observe.frames import user_line
-from stepscope.observe.modes import enclosing_in_eval, frame_outside, is_explicit
 from stepscope.observe.seams.base import Seam
+from stepscope.observe.thorough.modes import enclosing_in_eval, frame_outside, is_explicit
 from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from stepscope.observe.lane import Lane
-    from stepscope.observe.probe import Candidate
+    from stepscope.observe.thorough.probe import Candidate
 
 
 class ModuleSeam(Seam):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from stepscope.observe.sampling import Sampling
 from stepscope.observe.seams.base import Seam
+from stepscope.observe.thorough.samples import Sampling
 
 if TYPE_CHECKING:
     from types import ModuleType

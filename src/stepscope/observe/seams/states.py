@@ -13,8 +13,8 @@ from torch.optim import Optimizer, lr_scheduler
 from stepscope.observe.frames import user_line
 from stepscope.observe.quiet import unseen
 from stepscope.observe.seams.base import Seam
-from stepscope.observe.sources import subscripts
-from stepscope.observe.states import States, contents
+from stepscope.observe.thorough.sources import subscripts
+from stepscope.observe.thorough.states import States, contents
 from stepscope.record import events as ev
 
 if TYPE_CHECKING:

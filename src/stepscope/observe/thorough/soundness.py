@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stepscope.observe.alive import Alive, find_holder
 from stepscope.observe.frames import user_line
 from stepscope.observe.gauge import looks_plain
-from stepscope.observe.graph import name_of
-from stepscope.observe.origin import delicate, first_broken, first_singular, in_order, is_finite
+from stepscope.observe.looks.graph import name_of
+from stepscope.observe.thorough.alive import Alive, find_holder
+from stepscope.observe.thorough.nonfinite import delicate, first_broken, first_singular, in_order, is_finite
 from stepscope.record.events import Holder, Origin
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stepscope.observe.looking import Looking
+    from stepscope.observe.looks.looking import Looking
     from stepscope.observe.registry import Registry
-    from stepscope.observe.units import Memory
+    from stepscope.observe.thorough.units import Memory
 
 #: Updates after which the graph of a round is searched for delicate operations only where there were some.
 FIRST = 8
@@ -65,7 +65,7 @@ class Soundness:
                 facts["holder"] = Holder(*held)
                 around.alive.found()
         facts["kept"] = kept
-        facts["fresh"] = bool(roots) and all(self._is_fresh(root) for root in roots)
+        facts["rootless"] = bool(roots) and all(self._is_rootless(root) for root in roots)
         for root in roots:
             around.alive.mark(root, update)
         self._trace(around, update, roots, value, look)
@@ -85,7 +85,7 @@ class Soundness:
         around.broken_before = around.broken_before or bool(names)
         return facts
 
-    def _is_fresh(self, root: Tensor) -> bool:
+    def _is_rootless(self, root: Tensor) -> bool:
         """Whether nothing lies behind ``root`` but one number that is no parameter, perhaps multiplied."""
         leaf, node = root, root.grad_fn
         for _ in range(_MOST_FACTORS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import held_by
+from stepscope.checking.readings.loop import held_by
 from stepscope.checking.rule import NothingToJudge
 from stepscope.record import events as ev
 

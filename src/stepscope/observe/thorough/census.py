@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 from stepscope.observe.frames import all_frames
 from stepscope.observe.gauge import looks_plain, thinned
-from stepscope.observe.origins import children, named_parameters
-from stepscope.observe.sources import sounds_alike, statements
-from stepscope.observe.twins import find_twins
+from stepscope.observe.thorough.provenance import children, named_parameters
+from stepscope.observe.thorough.sources import sounds_alike, statements
+from stepscope.observe.thorough.twins import find_twins
 from stepscope.record.holding import Holding, Loose, Misspelt, ModelState, Orphan, Switch, Twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from stepscope.observe.origins import Made
     from stepscope.observe.registry import ParameterEntry, Registry
-    from stepscope.observe.sources import Statement
+    from stepscope.observe.thorough.provenance import Made
+    from stepscope.observe.thorough.sources import Statement
 
 #: Parameters that no optimizer holds are told one by one up to this many, and copied up to so many elements.
 MOST_LOOSE = 256

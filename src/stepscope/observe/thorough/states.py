@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor, nn
 
 from stepscope.observe.gauge import looks_plain
-from stepscope.observe.sources import kept_as
+from stepscope.observe.thorough.sources import kept_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import held_by
+from stepscope.checking.readings.loop import held_by
 from stepscope.checking.words import count
 from stepscope.record.events import BatchFetched, ModelCalled, OptimizerStepped
 

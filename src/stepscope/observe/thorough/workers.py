@@ -23,7 +23,7 @@ import msgspec
 import torch
 from torch.utils.data._utils import worker as workers
 
-from stepscope.observe.feeding import Own, common_generators
+from stepscope.observe.thorough.feeding import Own, common_generators
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,18 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
-from stepscope.observe import graph
-from stepscope.observe.census import Census
-from stepscope.observe.flow import Flow
 from stepscope.observe.frames import user_line
-from stepscope.observe.gathering import Gathering
 from stepscope.observe.gauge import Gauge, Reading, first_tensors, looks_plain
-from stepscope.observe.keeping import MOST_OF_A_ROW, MOST_OF_ONE, Kept
-from stepscope.observe.lossfacts import Facts, Inputs, normalised, numbers_of, spans_to_layer
-from stepscope.observe.modes import NormState
-from stepscope.observe.operations import Operations, changes_nothing
+from stepscope.observe.looks import graph
+from stepscope.observe.looks.keeping import MOST_OF_A_ROW, MOST_OF_ONE, Kept
+from stepscope.observe.looks.operations import Operations, changes_nothing
+from stepscope.observe.looks.stepping import StepLook
 from stepscope.observe.quiet import Quietly
-from stepscope.observe.stepping import StepLook
+from stepscope.observe.thorough.census import Census
+from stepscope.observe.thorough.flow import Flow
+from stepscope.observe.thorough.gradients import Gathering
+from stepscope.observe.thorough.losses import Facts, Inputs, normalised, numbers_of, spans_to_layer
+from stepscope.observe.thorough.modes import NormState
 from stepscope.record.look import GraphLook, LayerLook, Look, LossLook, Summary, value_key
 from stepscope.record.numbers import Options, to_number
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from stepscope.observe.pairs import Pair
     from stepscope.observe.registry import Registry
-    from stepscope.observe.units import Memory
+    from stepscope.observe.thorough.pairs import Pair
+    from stepscope.observe.thorough.units import Memory
     from stepscope.record.look import SourceLine
     from stepscope.record.lossfacts import Normalised
 

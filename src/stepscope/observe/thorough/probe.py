@@ -20,8 +20,8 @@ from torch.utils import _pytree as pytree
 
 from stepscope.observe.frames import called_from_user, user_line
 from stepscope.observe.gauge import looks_plain
-from stepscope.observe.isolated import Isolated, own_random_state
 from stepscope.observe.quiet import unseen
+from stepscope.observe.thorough.isolated import Isolated, own_random_state
 from stepscope.record import events as ev
 from stepscope.record.numbers import to_number
 

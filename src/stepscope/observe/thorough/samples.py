@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections import deque
+from collections import Counter, deque
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,11 @@ from torch.nn.modules.loss import _Loss
 from torch.optim import Optimizer
 from torch.utils.data import IterableDataset
 
-from stepscope.observe import feeding, workers
 from stepscope.observe.frames import called_from_user, is_own, user_frames, user_line
 from stepscope.observe.gauge import first_tensors
-from stepscope.observe.marks import Marking
 from stepscope.observe.quiet import unseen
+from stepscope.observe.thorough import feeding, workers
+from stepscope.observe.thorough.marks import Marking
 from stepscope.record import events as ev
 from stepscope.record.samples import OwnGenerator
 
@@ -34,6 +34,9 @@ _MOST_INDICES = 1024
 _MOST_LOADERS = 256
 #: Tensors of a batch that are told, and stored samples of a batch that are compared.
 _MOST_TENSORS = 4
+#: Of what comes between one update and the next, how many calls, losses and batches each: a loop over time steps
+#: calls its model for every one of them.
+_MOST_BETWEEN = 8
 _MOST_COMPARED = 8
 #: Calls for which the script is searched for what it keeps.
 _MOST_SEARCHES = 6
@@ -77,12 +80,22 @@ class Sampling:
         self._searches = 0
         self._recent: deque[tuple[weakref.ref[Tensor], int, Marking]] = deque(maxlen=_MOST_TENSORS)
         self._kept: list[weakref.ref[Any]] | None = None
+        self._between: tuple[tuple[int, int], Counter[str]] = ((0, 0), Counter())
 
     @property
     def _open(self) -> bool:
         """Whether this update is still watched for rules."""
         lane = self._session.lane()
         return not lane.brief and self._told < _MOST_SAMPLES and lane.updates <= 2 * self._session.plan.thorough
+
+    def _is_one_too_many(self, of: str) -> bool:
+        """Whether enough of this kind was told since the last update of this thread."""
+        lane = self._session.lane()
+        now = (lane.number, lane.updates)
+        if self._between[0] != now:
+            self._between = (now, Counter())
+        self._between[1][of] += 1
+        return self._between[1][of] > _MOST_BETWEEN
 
     # Loaders.
 
@@ -227,7 +240,7 @@ class Sampling:
     @unseen
     def called(self, module: Any, args: Any, kwargs: Any, *, grad: bool) -> None:
         """User code calls a module: its first floating-point and its first other input are told."""
-        if isinstance(module, _Loss) or not self._open:
+        if isinstance(module, _Loss) or not self._open or self._is_one_too_many("training" if grad else "evaluation"):
             return
         tensors = [pair for pair in first_tensors(args, kwargs) if pair[1].dim()]
         chosen = [pair for pair in tensors if pair[1].is_floating_point()][:1]
@@ -241,7 +254,7 @@ class Sampling:
         """A loss function of torch was evaluated in training: its targets are told where they are labels."""
         if not result.requires_grad or not isinstance(target, Tensor) or target.dim() == 0 or not self._open:
             return
-        if target.numel() == target.shape[0]:
+        if target.numel() == target.shape[0] and not self._is_one_too_many("loss"):
             self._note("loss", [("target", target)])
 
     def _note(self, of: str, tensors: list[tuple[str, Tensor]], **fields: Any) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from stepscope.checking.batches import Rows, main_mark
+from stepscope.checking.readings.batches import Rows, main_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stepscope.checking.batches import Call, Data, Pass
+    from stepscope.checking.readings.batches import Call, Data, Pass
     from stepscope.checking.rule import Place
     from stepscope.record.samples import Mark
 

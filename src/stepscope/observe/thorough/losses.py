@@ -13,15 +13,15 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from stepscope.observe import graph
 from stepscope.observe.gauge import MOST_ELEMENTS, Fetch, first_tensors, looks_plain
+from stepscope.observe.looks import graph
 from stepscope.record.lossfacts import Behind, LossFacts, Normalised, Padding, Rows
 from stepscope.record.numbers import to_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stepscope.observe.graph import Span
+    from stepscope.observe.looks.graph import Span
 
     PlaceOf = Callable[[int], tuple[str | None, int]]
 

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from stepscope.observe.gauge import MOST_ELEMENTS, Reading, looks_plain, thinned
-from stepscope.observe.keeping import MOST_OF_A_ROW
-from stepscope.observe.marks import whole_mark
+from stepscope.observe.looks.keeping import MOST_OF_A_ROW
 from stepscope.observe.registry import options_of
+from stepscope.observe.thorough.marks import whole_mark
 from stepscope.record.look import Cell, OptimizerLook, ParameterLook, Summary, value_key
 from stepscope.record.numbers import Number, to_number
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from stepscope.observe.keeping import Kept
+    from stepscope.observe.looks.keeping import Kept
     from stepscope.observe.registry import ParameterEntry, Registry
 
 Scalar = Tensor | float

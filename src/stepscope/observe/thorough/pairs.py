@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from stepscope.observe.gauge import Fetch, looks_plain
-from stepscope.observe.graph import name_of
+from stepscope.observe.looks.graph import name_of
 from stepscope.record.lossfacts import AllPairs
 from stepscope.record.numbers import to_number
 

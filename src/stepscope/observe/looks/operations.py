@@ -18,14 +18,14 @@ from torch.overrides import TorchFunctionMode
 
 from stepscope.observe.frames import user_line
 from stepscope.observe.gauge import first_tensors, shape_of
-from stepscope.observe.pairs import Pairs
 from stepscope.observe.quiet import Quietly
+from stepscope.observe.thorough.pairs import Pairs
 from stepscope.record.look import SourceLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stepscope.observe.flow import Flow
+    from stepscope.observe.thorough.flow import Flow
 
 _MOST_LINES = 2000
 _next_number = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import gathered
+from stepscope.checking.readings.loop import gathered
 from stepscope.checking.rule import NothingToJudge
 
 if TYPE_CHECKING:

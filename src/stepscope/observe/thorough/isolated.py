@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks_of_torch
 
-from stepscope.observe.modes import keeps_statistics
+from stepscope.observe.thorough.modes import keeps_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

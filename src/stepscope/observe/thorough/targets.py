@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepscope.observe.graph import name_of
+from stepscope.observe.looks.graph import name_of
 from stepscope.record.look import MovingTarget
 
 if TYPE_CHECKING:

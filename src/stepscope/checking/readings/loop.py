@@ -28,11 +28,6 @@ def parameter_names(main: RankRun) -> dict[str, str]:
     return {info.id: info.name for info in infos}
 
 
-def owner_names(main: RankRun, parameter: str) -> list[str]:
-    """The ids of the optimizers that hold a parameter."""
-    return [owner for owner in main.optimizers if parameter in held_by(main, owner)]
-
-
 def timeline(main: RankRun, *also: type[ev.Event]) -> Iterator[tuple[int, ev.AnyEvent]]:
     """What happened to gradients and weights in order, each with the number of the update it led to.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stepscope.checking.reading import timeline
+from stepscope.checking.readings.loop import timeline
 from stepscope.record import events as ev
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stepscope.observe.gauge import looks_plain
-from stepscope.observe.graph import name_of, saved
+from stepscope.observe.looks.graph import name_of, saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

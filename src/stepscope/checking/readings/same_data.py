@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepscope.checking.batches import data_of, main_mark
+from stepscope.checking.readings.batches import data_of, main_mark
 
 if TYPE_CHECKING:
     from stepscope.checking.rule import Place

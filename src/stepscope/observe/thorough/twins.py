@@ -9,8 +9,8 @@ from torch import nn
 
 from stepscope.observe.frames import all_frames
 from stepscope.observe.naming import visible_in
-from stepscope.observe.sources import Pair, pairs
-from stepscope.observe.states import same_memory
+from stepscope.observe.thorough.sources import Pair, pairs
+from stepscope.observe.thorough.states import same_memory
 from stepscope.record.holding import Twins
 
 if TYPE_CHECKING:

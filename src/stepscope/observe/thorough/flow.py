@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepscope.observe.cuts import Cuts
 from stepscope.observe.gauge import first_tensors
-from stepscope.observe.targets import moving_targets
-from stepscope.observe.units import Units
+from stepscope.observe.thorough.cuts import Cuts
+from stepscope.observe.thorough.targets import moving_targets
+from stepscope.observe.thorough.units import Units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stepscope.observe.registry import Registry
-    from stepscope.observe.units import Memory
+    from stepscope.observe.thorough.units import Memory
     from stepscope.record.look import MovingTarget
 
 _MOST_NODES = 20_000

@@ -1,0 +1,1 @@
+"""What several rules ask of the record: no verdicts, only facts put together."""

@@ -1,0 +1,1 @@
+"""Close looks: what is measured while one update is looked at."""
