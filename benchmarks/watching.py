@@ -2,8 +2,9 @@
 
 Each job in one process, blocks of updates bare and watched in random order; the ratio of the
 medians, of CPU time (this kind of machine is shared; on a GPU wall time is taken). "Steady" is a
-loop that has proved regular. "All told" also counts its rare updates noted in full and looked at
-closely, as they came. A close look is measured with every update looked at.
+loop that has proved regular, watched for all rules, as ``stepscope check --updates all`` does.
+"All told" also counts its rare updates noted in full and looked at closely, as they came. A close
+look is measured with every update looked at.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-import stepscope
 from benchmarks.jobs import JOBS, make
+from stepscope.observe.schedule import Plan
+from stepscope.observe.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from stepscope.observe.watch import Watch
 
 
 def run(*, quick: bool) -> None:
@@ -46,8 +46,8 @@ def _row(name: str, device: str, warm: int, *, quick: bool) -> None:
     block = max(4, min(200, round(0.05 / update)))
     rounds = 40 if quick else 200
     rounds = max(12, min(rounds, round((10 if quick else 40) / (2 * block * update))))
-    bare, steady = _compare(train, block, rounds, warm, device, looks="auto")
-    plain, looked = _compare(train, max(1, block // 10), rounds // 2, 2, device, looks="all")
+    bare, steady = _compare(train, block, rounds, warm, device, plan=Plan(thorough=200))
+    plain, looked = _compare(train, max(1, block // 10), rounds // 2, 2, device, plan=Plan(looks="all"))
     small = "linear" in name or "MLP" in name
     print(
         f"| {name}{'' if device == 'cpu' else ' (GPU)'} | {1e6 * statistics.median(bare):.0f} us "
@@ -59,14 +59,14 @@ def _row(name: str, device: str, warm: int, *, quick: bool) -> None:
 
 
 def _compare(
-    train: Callable[[int], None], block: int, rounds: int, warm: int, device: str, *, looks: str
+    train: Callable[[int], None], block: int, rounds: int, warm: int, device: str, *, plan: Plan
 ) -> tuple[list[float], list[float]]:
     """Seconds per update of ``rounds`` blocks, bare and watched."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     times: dict[bool, list[float]] = {False: [], True: []}
     folder = Path(tempfile.mkdtemp())
     try:
-        with stepscope.watch(folder / "record", looks=looks) as watch:  # type: ignore[arg-type]
+        with Watch(folder / "record", plan) as watch:
             train(warm)
             for _ in range(rounds):
                 for watched in random.sample((False, True), 2):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
+import pkgutil
 
 import pytest
 import torch
 from torch import nn
 
+from stepscope.observe import thorough
 from stepscope.observe.schedule import Plan
 from stepscope.observe.watch import Watch
 from stepscope.record import events as ev
@@ -58,25 +62,25 @@ INTERNALS = [
     "registry.Registry.scheduler",
     "gauge.Fetch.__init__",
     "gauge.Reading.__init__",
-    "graph.answers",
-    "graph.fold",
-    "graph.find_losses",
-    "keeping.Kept.keep",
-    "looking.Looking._enter",
-    "looking.Looking._leave",
-    "looking.Looking.before_backward",
-    "looking.Looking.build",
-    "looking.Looking.loss_called",
-    "looking.user_line",
-    "operations.Operations._note",
-    "looking.changes_nothing",
+    "looks.graph.answers",
+    "looks.graph.fold",
+    "looks.graph.find_losses",
+    "looks.keeping.Kept.keep",
+    "looks.looking.Looking._enter",
+    "looks.looking.Looking._leave",
+    "looks.looking.Looking.before_backward",
+    "looks.looking.Looking.build",
+    "looks.looking.Looking.loss_called",
+    "looks.looking.user_line",
+    "looks.operations.Operations._note",
+    "looks.looking.changes_nothing",
     "sleep.Sleep.catch_up",
-    "stepping.StepLook.after_step",
-    "stepping.StepLook.before_step",
+    "looks.stepping.StepLook.after_step",
+    "looks.stepping.StepLook.before_step",
     "session.user_line",
 ]
 #: A failure here leaves something out of a look; it is no defect, for the arguments are the user's.
-QUIET = {"operations.Operations._note"}
+QUIET = {"looks.operations.Operations._note"}
 
 
 def train():
@@ -112,6 +116,77 @@ class Broken(Exception):
     pass
 
 
+def whose(internal):
+    """The module or class that holds a function of ours, and the function's name in it."""
+    owner = importlib.import_module("stepscope.observe")
+    *inner, name = internal.split(".")
+    for part in inner:
+        if not hasattr(owner, part):
+            importlib.import_module(f"{owner.__name__}.{part}")
+        owner = getattr(owner, part)
+    return owner, name
+
+
+def in_thorough_watches():
+    """Every public function of what only thorough watches ask, and every public method."""
+    found = []
+    for info in pkgutil.iter_modules(thorough.__path__):
+        module = importlib.import_module(f"{thorough.__name__}.{info.name}")
+        for name, thing in vars(module).items():
+            if name.startswith("_") or getattr(thing, "__module__", "") != module.__name__:
+                continue
+            if inspect.isfunction(thing):
+                found.append(f"thorough.{info.name}.{name}")
+            elif inspect.isclass(thing):
+                methods = [n for n, m in vars(thing).items() if inspect.isfunction(m) and not n.startswith("_")]
+                found += [f"thorough.{info.name}.{name}.{method}" for method in methods]
+    return found
+
+
+@pytest.fixture(scope="module")
+def called(tmp_path_factory):
+    """Those of them that the training above comes by."""
+    seen = set()
+
+    def spy(internal, original):
+        @functools.wraps(original)
+        def spying(*args, **kwargs):
+            seen.add(internal)
+            return original(*args, **kwargs)
+
+        return spying
+
+    with pytest.MonkeyPatch.context() as patch:
+        for internal in in_thorough_watches():
+            owner, name = whose(internal)
+            patch.setattr(owner, name, spy(internal, vars(owner)[name]))
+        with Watch(tmp_path_factory.mktemp("spied") / "r", Plan(thorough=200)):
+            train()
+    assert len(seen) > 20
+    return seen
+
+
+@pytest.mark.parametrize("internal", in_thorough_watches())
+def test_a_defect_in_a_thorough_watch_stays_ours(internal, called, record, digest, seed, monkeypatch, bare_digest):
+    if internal not in called:
+        return  # this training does not come by it
+    if not bare_digest:
+        seed()
+        bare_digest["model"] = digest(train())
+    owner, name = whose(internal)
+
+    def broken(*_args, **_kwargs):
+        raise Broken(internal)
+
+    seed()
+    with monkeypatch.context() as patch, Watch(record, Plan(thorough=200)):
+        patch.setattr(owner, name, broken)
+        result = digest(train())
+        patch.undo()
+    assert result == bare_digest["model"]
+    assert torch._C._len_torch_function_stack() == 0
+
+
 @pytest.fixture(scope="module")
 def bare_digest():
     return {}
@@ -122,11 +197,7 @@ def test_a_defect_stays_ours(internal, record, digest, seed, monkeypatch, capfd,
     if not bare_digest:
         seed()
         bare_digest["model"] = digest(train())
-    module_name, _, path = internal.partition(".")
-    owner = importlib.import_module(f"stepscope.observe.{module_name}")
-    *inner, name = path.split(".")
-    for part in inner:
-        owner = getattr(owner, part)
+    owner, name = whose(internal)
     calls = []
 
     def broken(*_args, **_kwargs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -415,6 +416,97 @@ def test_a_rate_that_is_raised_until_it_diverges_is_a_test_of_rates(told):
             optimizer.param_groups[0]["lr"] *= 2
 
     assert told(train) == []
+
+
+def test_noise_between_batches_is_no_rate_that_is_too_high(told):
+    def train():
+        torch.manual_seed(2)  # the first batch is an easy one
+        model = nn.Linear(4, 1)
+        with torch.no_grad():
+            model.weight.mul_(0.2)  # small beside what the first steps add
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        for step in range(40):
+            inputs = torch.randn(8, 4)
+            targets = inputs.sum(1, keepdim=True) + (4.0 if step % 7 == 3 else 1.5) * torch.randn(8, 1)
+            targets = 0.6 * targets if step == 0 else targets
+            optimizer.zero_grad()
+            functional.mse_loss(model(inputs), targets).backward()
+            optimizer.step()
+
+    assert told(train) == []
+
+
+def test_a_search_for_a_learning_rate_may_try_one_that_is_too_high(told):
+    def train():
+        torch.manual_seed(3)
+        for rate in (0.01, 3.0):
+            model, optimizer = parts(torch.optim.Adam, rate)
+            for _ in range(12):
+                optimizer.zero_grad()
+                inputs = torch.randn(16, 4)
+                functional.cross_entropy(model(inputs), (inputs[:, 0] + torch.randn(16) > 0).long()).backward()
+                optimizer.step()
+
+    assert told(train) == []
+
+
+def test_stale_gradients_are_told_at_the_first_backward_of_the_network_that_keeps_them(checked):
+    def train():
+        generator, critic = nn.Linear(3, 4), nn.Linear(4, 1)
+        of_generator, of_critic = (torch.optim.SGD(part.parameters(), lr=0.01) for part in (generator, critic))
+        for _ in range(4):
+            made = generator(torch.randn(8, 3))
+            critic(torch.randn(8, 4)).mean().backward()  # the first
+            (-critic(made.detach()).mean()).backward()
+            of_critic.step()
+            of_generator.zero_grad()
+            critic(made).mean().backward()
+            of_generator.step()
+
+    (finding,) = checked(train)[1].findings
+    lines, start = inspect.getsourcelines(train)
+    assert finding.rule == "stale-gradients"
+    assert finding.line == start + next(i for i, line in enumerate(lines) if "# the first" in line)
+
+
+def test_a_mean_over_samples_that_is_taken_apart_from_the_loss_function_is_accumulated_whole(told):
+    def train():
+        model, optimizer = parts()
+        for _ in range(4):
+            optimizer.zero_grad()
+            for _micro in range(3):
+                inputs = torch.randn(8, 4)
+                each = functional.mse_loss(model(inputs), inputs[:, :2], reduction="none")
+                each.flatten(1).mean(1).mean().backward()
+            optimizer.step()
+
+    assert told(train) == [("unscaled-accumulation", "hint")]
+
+
+def test_a_weighted_mean_or_a_sum_over_samples_is_not_told_as_unscaled(told):
+    def train():
+        model, optimizer = parts()
+        weights = torch.rand(8) / 24
+        for _ in range(4):
+            optimizer.zero_grad()
+            for _micro in range(3):
+                inputs = torch.randn(8, 4)
+                each = functional.mse_loss(model(inputs), inputs[:, :2], reduction="none")
+                (weights * each.flatten(1).mean(1)).sum().backward()
+            optimizer.step()
+
+    assert told(train) == []
+
+
+def test_a_loop_that_never_runs_backward(told):
+    def train():
+        model, optimizer = parts()
+        for _ in range(4):
+            optimizer.zero_grad()
+            loss_of(model)
+            optimizer.step()
+
+    assert told(train) == [("step-without-gradients", "proof")]
 
 
 # Numbers.

@@ -520,6 +520,34 @@ def test_a_few_samples_in_both_sets(verdict):
     assert "20 % of the evaluated samples (8 of 40)" in finding.message
 
 
+def part_way(train_set, *others):
+    """In the middle of the first epoch, a batch of each set is judged."""
+    training = Training()
+    for number, (inputs, targets) in enumerate(DataLoader(train_set, batch_size=8, shuffle=True)):
+        training.step(inputs, targets)
+        if number % 3 == 2:
+            for other in (train_set, *others):
+                training.judge([next(iter(DataLoader(other, batch_size=32)))])
+            training.model.train()
+
+
+def test_a_batch_of_the_training_set_beside_one_of_the_test_set(verdict):
+    def run():
+        train_set, held_out = random_split(TensorDataset(*data()), [64, 32])
+        part_way(train_set, held_out)
+
+    found = verdict(run)
+    assert told(found) == []
+    assert not {"train-eval-overlap", "evaluated-on-training-data"} & found.unjudged.keys()
+
+
+def test_a_training_set_that_was_not_trained_on_whole_yet_is_the_training_set_all_the_same(verdict):
+    def run():
+        part_way(TensorDataset(*data(64)))
+
+    assert told(verdict(run)) == [("evaluated-on-training-data", "proof")]
+
+
 def test_inputs_of_few_bits_coincide_by_chance(verdict):
     def run():
         def bits(count):
@@ -706,6 +734,17 @@ def test_samples_changed_in_place_wherever_they_are_kept(verdict, store):
             training.epoch(loader)
 
     assert told(verdict(run)) == [("mutated-samples", "proof")]
+
+
+def test_two_sets_of_one_class_that_change_their_samples_are_one_cause(verdict):
+    def run():
+        train_set, held_out = (Items(*data(64), in_place) for _ in range(2))
+        training, loader = Training(), DataLoader(train_set, batch_size=16, shuffle=True)
+        for _ in range(3):
+            training.epoch(loader)
+            training.judge(DataLoader(held_out, batch_size=16))
+
+    assert [rule for rule, _ in told(verdict(run))].count("mutated-samples") == 1
 
 
 def test_a_cache_is_filled_once(verdict):

@@ -540,6 +540,26 @@ def test_the_saturated_share_is_that_of_outputs_within_a_hundredth_of_the_range(
     assert units.slope == pytest.approx((4 * values * (1 - values)).mean().item(), rel=1e-4)
 
 
+# exploding-gradients inside a recurrent layer
+
+
+@pytest.mark.parametrize(
+    ("spread", "factor", "expected"), [(0.7, 1.0, [("exploding-gradients", "hint")]), (0.1, 1e4, [])]
+)
+def test_gradients_that_grow_through_the_steps_of_a_recurrent_layer(judged, spread, factor, expected):
+    def train():
+        layer, head = nn.RNN(2, 32, batch_first=True), nn.Linear(32, 1)
+        nn.init.normal_(layer.weight_hh_l0, 0, spread)
+        optimizer = torch.optim.SGD([*layer.parameters(), *head.parameters()], lr=1e-9)
+        for _ in range(6):
+            outputs, _state = layer(torch.randn(8, 60, 2))
+            optimizer.zero_grad()
+            (factor * nn.functional.mse_loss(head(outputs), torch.randn(8, 60, 1))).backward()
+            optimizer.step()
+
+    assert [one for one in told(judged(train)[0]) if one[0] == "exploding-gradients"] == expected
+
+
 # undetached-target
 
 
@@ -554,6 +574,55 @@ def test_a_target_network_and_a_difference_of_two_embeddings_are_silent(judged):
                 target = states.sum(1) + 0.9 * frozen(following).max(1).values
             loss = nn.functional.mse_loss(values(states).max(1).values, target)
             loss = loss + 0.1 * ((values(states) - values(following)) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    assert told(judged(train)[0]) == []
+
+
+def _with_advantage(weigh):
+    """Train an actor and a critic; ``weigh`` makes of a value and its return what weighs the policy's loss."""
+
+    def train():
+        body, policy, critic = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 1)
+        parts = nn.ModuleList([body, policy, critic])
+        optimizer = torch.optim.SGD(parts.parameters(), lr=0.01)
+        for _ in range(4):
+            hidden = torch.tanh(body(torch.randn(16, 4)))
+            chances = torch.distributions.Categorical(logits=policy(hidden))
+            value = critic(hidden).squeeze(1)
+            returns = torch.randn(16)
+            advantage = weigh(returns, value)
+            loss = -(chances.log_prob(chances.sample()) * advantage).mean()
+            loss = loss + nn.functional.smooth_l1_loss(value, returns)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return train
+
+
+def test_an_advantage_through_which_the_policy_moves_the_critic(judged):
+    verdict, _ = judged(_with_advantage(lambda returns, value: returns - value))
+    (finding,) = verdict.findings
+    assert (finding.rule, finding.evidence) == ("undetached-target", "hint")
+    assert "4 parameters of the network lie behind it" in finding.message  # those of body and critic
+
+
+def test_a_detached_advantage_is_silent(judged):
+    assert told(judged(_with_advantage(lambda returns, value: returns - value.detach()))[0]) == []
+
+
+def test_one_minus_a_gate_is_no_advantage(judged):
+    def train():
+        gate, new, head = nn.Linear(4, 8), nn.Linear(4, 8), nn.Linear(4, 8)
+        optimizer = torch.optim.SGD(nn.ModuleList([gate, new, head]).parameters(), lr=0.01)
+        for _ in range(4):
+            inputs = torch.randn(16, 4)
+            share = torch.sigmoid(gate(inputs))
+            mixed = share * head(inputs) + (torch.ones(8) - share) * new(inputs)
+            loss = nn.functional.mse_loss(mixed, torch.randn(16, 8))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

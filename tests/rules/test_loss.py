@@ -722,6 +722,19 @@ def test_copied_targets_of_a_one_way_model_are_strong_once_the_loss_fell(verdict
     assert told(result) == [("unshifted-targets", "strong")]
 
 
+def test_an_evaluation_before_the_first_update_does_not_hide_what_is_copied(verdict):
+    """Its tokens are no inputs of the round that comes next."""
+
+    def loop():
+        model = Tokens()
+        with torch.no_grad():
+            for _ in range(20):
+                model(torch.randint(10, (16, 11)))
+        train(model, copied, updates=60, rate=2.0)
+
+    assert told(verdict(loop)) == [("unshifted-targets", "strong")]
+
+
 def test_copied_targets_are_a_hint_where_copying_may_be_meant(verdict):
     assert told(verdict(lambda: train(Tokens(bidirectional=True), copied, updates=60, rate=2.0))) == [
         ("unshifted-targets", "hint")

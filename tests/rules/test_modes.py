@@ -326,6 +326,34 @@ def test_a_momentum_encoder_is_frozen_on_purpose(verdict, rate):
     assert found(verdict("drifting-frozen-norm", loop)) == []
 
 
+def test_a_momentum_encoder_that_user_code_calls_before_the_model_that_holds_it(verdict):
+    """Its frozen layers are its own, not those of the network that was called before it."""
+
+    class Byol(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.online = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+            self.target = copy.deepcopy(self.online).requires_grad_(False)
+            self.online(INPUTS[:8])  # user code calls it
+            with torch.no_grad():
+                self.target(INPUTS[:8])
+
+        def forward(self, inputs):
+            with torch.no_grad():
+                wanted = self.target(inputs)
+            return self.online(inputs) - wanted
+
+    told = verdict("drifting-frozen-norm", lambda: train(Byol()))
+    assert found(told) == []
+    assert told[0].unjudged == {}
+    main = told[1].main
+    norms = [layer for layer in main.updates[0].look.layers if layer.frozen and layer.tracks]
+    assert [(main.models[layer.model].cls, layer.path) for layer in norms] == [
+        ("Sequential", "1"),
+        ("Byol", "target.1"),
+    ]
+
+
 def test_the_rest_of_the_data_at_the_end_of_a_pass_is_no_tiny_batch(verdict):
     def loop():
         model = net(nn.BatchNorm1d(8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -306,6 +307,75 @@ def test_pooling_over_a_bag_is_no_mixing(findings):
     assert findings("mixed-samples", Bag(), batches(8, 6, targets=(1,)))[0] == []
 
 
+def test_one_sequence_at_a_time_is_no_batch(findings):
+    """The first dimension is time, and the loss has a single target; the model is called by its part."""
+    rnn, out = nn.RNN(4, 8), nn.Linear(8, 3)
+    score = lambda output, targets: cross_entropy(out(output[1][0]), targets)  # noqa: E731
+    draw = lambda: [(torch.randn(5, 1, 4), torch.randint(3, (1,))) for _ in range(3)]  # noqa: E731
+    evidence, verdict = findings("mixed-samples", rnn, draw, loss=score)
+    assert evidence == []
+    assert verdict.unjudged == {}  # it was run again, and did mix
+    text = lambda: [(torch.randn(5, 1, 4), torch.randint(3, (5,))) for _ in range(3)]  # noqa: E731
+    assert findings("mixed-samples", Tagger(batch_first=False), text)[0] == []
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 8, 8)])
+def test_a_single_sample_without_a_batch_is_no_mixing(findings, shape):
+    model = nn.Linear(6, 6) if len(shape) == 1 else nn.Conv2d(3, 3, 3, padding=1)
+    draw = lambda: [(x := torch.randn(shape), x) for _ in range(3)]  # noqa: E731
+    assert "strong" not in findings("mixed-samples", model, draw, loss=nn.functional.mse_loss)[0]
+
+
+def test_without_targets_of_as_many_samples_nothing_is_sure(findings):
+    by_hand = lambda output, _: output.square().mean()  # noqa: E731
+    assert findings("mixed-samples", Reshaping(), batches(8, 6, 4), loss=by_hand)[0] == ["hint"]
+
+
+class Ahead(nn.Module):
+    """Predicts the next token with an attention, along one dimension or the other."""
+
+    def __init__(self, *, batch_first):
+        super().__init__()
+        self.embed, self.out = nn.Embedding(5, 8), nn.Linear(8, 5)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=batch_first)
+
+    def forward(self, tokens):
+        size = tokens.shape[1 if self.layer.self_attn.batch_first else 0]
+        mask = nn.Transformer.generate_square_subsequent_mask(size)
+        return self.out(self.layer(self.embed(tokens), mask))
+
+
+@pytest.mark.parametrize(("batch_first", "expected"), [(True, ["strong"]), (False, [])])
+def test_the_next_token_tells_which_dimension_is_time(findings, batch_first, expected):
+    def draw():
+        for _ in range(3):
+            text = torch.randint(5, (11, 8))  # time first
+            yield text[:-1], text[1:]
+
+    evidence, verdict = findings("mixed-samples", Ahead(batch_first=batch_first), draw)
+    assert evidence == expected
+    assert verdict.unjudged == {}
+    if expected:
+        assert verdict.findings[0].facts["compared"] == 7
+
+
+def test_backward_inside_a_closure_does_not_keep_the_probe_away(record):
+    """No event comes between backward and the end of the step: our own mode is still to be left."""
+    with Watch(record, Plan(thorough=200)) as watched:
+        model = nn.Linear(6, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        for x, y in batches(8, 6)():
+
+            def closure(x=x, y=y):
+                optimizer.zero_grad()
+                loss = cross_entropy(model(x), y)
+                loss.backward()
+                return loss
+
+            optimizer.step(closure)
+    assert [event.along for event in watched.run.main.of(ev.Probed)] == ["samples"]
+
+
 # The future
 
 
@@ -368,3 +438,43 @@ def test_a_layer_that_is_not_registered_is_left_alone():
 
     with pytest.raises(Unfit):
         Isolated(Hiding())
+
+
+class Heads(nn.Module):
+    """An attention written out, without a mask."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.all, self.out = nn.Embedding(5, 8), nn.Linear(8, 24), nn.Linear(8, 5)
+
+    def forward(self, tokens):
+        b, t = tokens.shape
+        q, k, v = (x.view(b, t, 2, 4).transpose(1, 2) for x in self.all(self.embed(tokens)).split(8, 2))
+        weights = (q @ k.transpose(-2, -1)).softmax(-1)
+        mixed = weights @ v  # here
+        return self.out(mixed.transpose(1, 2).reshape(b, t, 8))
+
+
+def test_the_line_of_a_leak_is_where_the_positions_meet(findings):
+    evidence, verdict = findings("leaking-future", Heads(), texts)
+    assert evidence == ["strong"]
+    found = verdict.findings[0]
+    assert Path(found.path).read_text().splitlines()[found.line - 1].endswith("# here")
+
+
+def test_scores_that_are_only_laid_out_wrongly_for_the_loss_leak_nothing(findings):
+    """The model itself does not see ahead; that the loss takes classes for positions is another matter."""
+
+    class Viewed(Language):
+        def forward(self, tokens, targets):
+            scores = super().forward(tokens)
+            return scores, cross_entropy(scores.view(len(scores), 3, -1), targets)
+
+    def draw():
+        for tokens, targets in texts():
+            yield (tokens, targets), None
+
+    loss = lambda output, _: output[1]  # noqa: E731
+    evidence, verdict = findings("leaking-future", Viewed(bidirectional=False), draw, loss=loss)
+    assert evidence == []
+    assert verdict.unjudged == {}

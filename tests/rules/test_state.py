@@ -88,6 +88,29 @@ BUGS = {
             agent.learn(X[index])
         """,
     ),
+    "a target that is a shallow copy, averaged with the names the other way round": (
+        "aliased-target",
+        "proof",
+        """
+        class Agent:
+            def __init__(self):
+                self.critic = nn.Linear(4, 1)
+                self.slow = copy.copy(self.critic)  # here
+                self.optimizer = sgd(self.critic.parameters())
+            def learn(self, x):
+                with torch.no_grad():
+                    aim = 1 + 0.9 * self.slow(x.roll(1, 0))
+                loss = (self.critic(x) - aim).square().mean()
+                self.optimizer.zero_grad()
+                loss.backward()
+                self.optimizer.step()
+                for p, t in zip(self.critic.parameters(), self.slow.parameters()):
+                    t.data.copy_(0.1 * p.data + 0.9 * t.data)
+        agent = Agent()
+        for index in torch.randperm(96).split(16):
+            agent.learn(X[index])
+        """,
+    ),
     "a teacher that shares its weights": (
         "aliased-target",
         "proof",
@@ -130,8 +153,8 @@ BUGS = {
             model = mlp()
             optimizer, scaler = torch.optim.Adam(model.parameters()), torch.amp.GradScaler("cpu")
             if state is not None:
-                model.load_state_dict(state["model"])
-                optimizer.load_state_dict(state["optimizer"])  # here
+                model.load_state_dict(state["model"])  # here
+                optimizer.load_state_dict(state["optimizer"])
             for index in torch.randperm(96).split(16):
                 optimizer.zero_grad()
                 scaler.scale(nn.functional.cross_entropy(model(X[index]), Y[index])).backward()

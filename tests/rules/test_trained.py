@@ -206,6 +206,29 @@ BUGS = {
         fit(model, optimizer)
         """,
     ),
+    "a filter by names where there are no biases": (
+        "decayed-norms",
+        "hint",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.place = nn.Embedding(4, 8)
+                self.ln = nn.LayerNorm(8, bias=False)
+                self.head = nn.Linear(8, 2, bias=False)
+            def forward(self, x):
+                return self.head(self.ln(self.place(torch.arange(4)) * x.unsqueeze(2)).mean(1))
+        model = Net()
+        spared = ("bias", "LayerNorm.weight", "place")
+        named = list(model.named_parameters())
+        groups = [
+            {"params": [p for n, p in named if not any(s in n for s in spared)], "weight_decay": 0.01},
+            {"params": [p for n, p in named if any(s in n for s in spared)], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups)  # here
+        fit(model, optimizer)
+        """,
+    ),
 }
 
 

@@ -156,3 +156,30 @@ for _ in range(2):
     )
     assert played.rounds() == [["second"], ["second"]]
     assert [[played.at(r.line) for r in u.discarded] for u in played.main.updates] == [["first"], ["first"]]
+
+
+def test_settings_may_be_numbers_of_numpy(play):
+    played = play(
+        HEAD
+        + """
+import numpy as np
+for rate in np.linspace(0.1, 0.2, 3):
+    optimizer.param_groups[0]["lr"] = rate
+    optimizer.param_groups[0]["weight_decay"] = np.float32(0)
+    optimizer.param_groups[0]["note"] = np.int64(3)
+    optimizer.zero_grad()
+    cross_entropy(model(x), y).backward()
+    optimizer.step()
+"""
+    )
+    assert [update.steps[0].rates for update in played.main.updates] == [[0.1], [0.15000000000000002], [0.2]]
+
+
+def test_a_record_takes_numbers_that_json_does_not_know():
+    import numpy as np
+
+    from stepscope.record.store import to_json
+
+    assert to_json([np.float64(0.5), np.float64("nan")]) == b'[0.5,"nan"]'
+    with pytest.raises(TypeError, match="a record cannot hold object"):
+        to_json(object())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -369,10 +370,12 @@ _NOT_PLAIN = object()
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or type(value) in {bool, int, str}:
         return value
-    if isinstance(value, float):
-        return to_number(value)
+    if isinstance(value, Integral):  # NumPy's as well, which no JSON writer knows
+        return int(value)
+    if isinstance(value, Real):
+        return to_number(float(value))
     if isinstance(value, (tuple, list)) and value and all(type(v) in {int, float} for v in value) and len(value) <= 8:
         return [to_number(float(v)) for v in value]
     if isinstance(value, Tensor) and value.dim() == 0 and value.is_cpu:

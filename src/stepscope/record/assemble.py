@@ -52,6 +52,7 @@ class _Thread:
     evaluation: Evaluation | None = None
     window: str | None = None
     unfed: bool = False  # the pass over ``window`` has begun, and no batch came yet
+    fed: frozenset[str] = frozenset()  # the loaders that fed the last update
     passes: dict[str, int] = field(default_factory=dict)
     fresh: bool = True
     last_round: Round | None = None
@@ -264,6 +265,7 @@ class Assembler:
             )
         )
         thread.events, thread.discarded, thread.inside, thread.left_out = [], [], [], 0
+        thread.fed = frozenset(thread.passes)
         thread.fresh = True
 
     # Evaluations and passes.
@@ -305,13 +307,24 @@ class Assembler:
         return True
 
     def _fetched(self, thread: _Thread, event: ev.BatchFetched, done: list[Update | Evaluation]) -> bool:
-        if event.loader == thread.window or thread.window is None or thread.unfed:
+        if event.loader == thread.window or thread.window is None or thread.unfed or self._is_back(thread, event):
             self._close_manual(thread, done)
             self._to_evaluation(thread)
             thread.passes = {}
             thread.window, thread.unfed = event.loader, False
         thread.passes[event.loader] = self._numbers.get(event.loader, 1)
         return False
+
+    def _is_back(self, thread: _Thread, event: ev.BatchFetched) -> bool:
+        """After a few batches of another loader that were only judged: the loader that feeds training goes on."""
+        return (
+            event.loader in thread.fed
+            and thread.window not in thread.fed
+            and thread.fresh
+            and bool(thread.quiet)
+            and not thread.calls
+            and all(call.model in self._trained and not call.training for call in thread.quiet)
+        )
 
     def _pass_started(self, thread: _Thread, event: ev.PassStarted, _done: list[Update | Evaluation]) -> bool:
         self._numbers[event.loader] = event.number
@@ -335,7 +348,7 @@ class Assembler:
         self.rounds += event.updates
         for loader, (_first, last) in event.passes.items():
             self._numbers[loader] = last
-        self._threads[event.thread] = _Thread(window=thread.window, passes=thread.passes)
+        self._threads[event.thread] = _Thread(window=thread.window, passes=thread.passes, fed=frozenset(thread.passes))
         return True
 
 

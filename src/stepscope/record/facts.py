@@ -68,7 +68,9 @@ class Probed(Event, frozen=True, kw_only=True, tag="probed"):
 
     ``along`` ``samples``: one index of dimension ``dim`` of its inputs was replaced by another one;
     ``time``: the model predicts the next position, and all later positions were replaced.
-    ``shape`` is that of the changed input, ``outputs`` that of the first output. Of the
+    ``shape`` is that of the changed input, ``outputs`` that of the first output, ``targets`` those
+    of the targets that the losses of this update were given. ``certain``: the targets are the
+    input one position later along the other dimension, so that ``dim`` counts samples. Of the
     ``compared`` other indices ``changed`` came out otherwise, by up to ``largest`` times the
     spread of the outputs. ``operation`` and the line are where that first shows. ``repeated``:
     the model was given the very same tensor in the update before.
@@ -86,6 +88,8 @@ class Probed(Event, frozen=True, kw_only=True, tag="probed"):
     integers: bool = False
     repeated: bool = False
     operation: str = ""
+    targets: list[list[int]] = []
+    certain: bool = False
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -260,7 +260,10 @@ class MovingTarget(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     """A constant plus a multiple of a network's output, from which the same network's output is subtracted.
 
     Gradients flow to both sides; ``parameters`` counts those behind both. ``difference`` is the node
-    where they meet; the line is that of the addition. Told by thorough watches.
+    where they meet; the line is that of the addition. Where ``difference`` is a multiplication: a
+    constant minus a network's output, which the loss also fits to that constant, multiplies
+    something else with gradients; the line is that of the subtraction, ``parameters`` counts those
+    behind the output. Told by thorough watches.
     """
 
     file: str

@@ -16,6 +16,7 @@ import msgspec
 
 from stepscope.errors import NewerSchemaError, RecordError
 from stepscope.record.events import AnyEvent, RunEnded
+from stepscope.record.numbers import to_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +133,15 @@ class Writer:
         self._on_failure(error)
 
 
-_encoder = msgspec.json.Encoder()
+def _plainly(value: object) -> object:
+    """The number or text in a value of a kind that JSON does not know: NumPy's scalars, say."""
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return to_number(float(value)) if kind is float else kind(value)
+    raise TypeError(f"a record cannot hold {type(value).__name__}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plainly)
 
 
 def to_json(value: object) -> bytes:

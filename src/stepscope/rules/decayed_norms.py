@@ -32,7 +32,7 @@ RULE = Rule(phase="trained", evidence="hint", severity="note")
 
 def check(run: Run) -> Iterator[Found]:
     main = run.main
-    norms = _norm_parameters(main)
+    norms = _parameters_of(main, "norm")
     split = [seen for seen in main.optimizers.values() if _spared(seen) and _decayed(seen)]
     if not split or not norms:
         raise NothingToJudge("no optimizer with and without weight decay, or no norm layers")
@@ -42,14 +42,20 @@ def check(run: Run) -> Iterator[Found]:
         spared = [p for group in _spared(seen) for p in group.parameters]
         flat = [p for p in spared if len(shapes.get(p, [0, 0])) < 2]
         caught = [(p, g) for g in _decayed(seen) for p in g.parameters if names.get(p) in norms and len(shapes[p]) < 2]
-        if flat and len(flat) >= 0.8 * len(spared) and caught:
+        embedded = _parameters_of(main, "embedding")
+        others = any(names.get(p) not in norms and len(shapes[p]) < 2 for g in _decayed(seen) for p in g.parameters)
+        # A model may have no biases to spare: then the embeddings that are spared tell of the same list.
+        listed_by_kind = (
+            len(flat) >= 0.8 * len(spared) if flat else not others and all(names.get(p) in embedded for p in spared)
+        )
+        if listed_by_kind and caught:
             yield _tell(main, seen, [names[p] for p, _ in caught], caught[0][1])
 
 
-def _norm_parameters(main: RankRun) -> set[str]:
-    """The names of the parameters of norm layers."""
+def _parameters_of(main: RankRun, kind: str) -> set[str]:
+    """The names of the parameters of the layers whose class has ``kind`` in its name."""
     looks = [update.look for update in main.looks if update.look is not None]
-    layers = [layer for look in looks for layer in look.layers if "norm" in layer.cls.lower()]
+    layers = [layer for look in looks for layer in look.layers if kind in layer.cls.lower()]
     return {name for layer in layers for name in layer.parameters}
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stepscope.checking.rule import Found
-    from stepscope.record.events import ModelSeen
     from stepscope.record.look import LayerLook
     from stepscope.record.run import RankRun, Run
     from stepscope.record.updates import Update
@@ -62,9 +61,10 @@ def _has_twin(main: RankRun, model: str, calls: list[tuple[Update, LayerLook]]) 
     params = main.models[model].parameters
     layer = calls[0][1]
     trained = {p for update in main.updates for owner in update.owners for p in held_by(main, owner)}
-    if not any(info.id in trained for info in params):  # a model of its own: compared with the others as a whole
+    if not any(info.requires_grad and info.id in trained for info in params):
+        # A model of its own: compared with the others as a whole.
         shapes = [info.shape for info in params]
-        return any(_contains([i.shape for i in other.parameters], shapes) for other in _others(main, model))
+        return any(_contains(others, shapes) for others in _others(main, model))
     if not layer.unrecorded:
         return False
     parts = layer.path.split(".")
@@ -77,9 +77,10 @@ def _has_twin(main: RankRun, model: str, calls: list[tuple[Update, LayerLook]]) 
     return False
 
 
-def _others(main: RankRun, model: str) -> list[ModelSeen]:
+def _others(main: RankRun, model: str) -> list[list[list[int]]]:
+    """The shapes of the parameters that the other models have besides: one of them may hold this one as a part."""
     ids = {info.id for info in main.models[model].parameters}
-    return [other for other in main.models.values() if not ids & {info.id for info in other.parameters}]
+    return [[info.shape for info in other.parameters if info.id not in ids] for other in main.models.values()]
 
 
 def _contains(row: list[list[int]], part: list[list[int]]) -> bool:

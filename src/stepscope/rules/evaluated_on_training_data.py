@@ -44,7 +44,7 @@ def check(run: Run) -> Iterator[Found]:
     seen = [one for one in overlaps(data) if one.loader is not None and (one.sure or one.repeats < FEW)]
     if not seen:
         raise NothingToJudge("no evaluation was fed by a loader of samples that can be told apart")
-    if any(one.share < MOST for one in overlaps(data)):
+    if any(one.share < MOST and not one.training_set for one in overlaps(data)):
         return  # something else is evaluated, too
     trained = {one.loader for one in data.passes if one.training}
     apart = [one for one in seen if one.loader not in trained]

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 RULE = Rule(phase="loss", evidence="strong")
 
+_LAYOUTS = {"view", "reshape", "unflatten", "flatten"}
+_MASKED = "- {line}\n+ # with a causal mask: no position may attend to a later one"
+_MOVED = "- {line}\n+ # transpose or permute: a view in another order mixes the positions"
+
 
 def check(run: Run) -> Iterator[Found]:
     main = run.main
@@ -53,7 +57,7 @@ def check(run: Run) -> Iterator[Found]:
                 "compared": event.compared,
                 "largest": event.largest if isinstance(event.largest, float) else str(event.largest),
             },
-            remedy="- {line}\n+ # with a causal mask: no position may attend to a later one",
+            remedy=_MOVED if event.operation in _LAYOUTS else _MASKED,
         )
 
 

@@ -1,7 +1,8 @@
 """The steps are so large that the loss jumps up and does not come back.
 
-What it sees: in the first updates the weights move by a large part of their own size in one step, the
-loss rises to a multiple of what it was at the start, and at the end it is no lower than at the start.
+What it sees: the weights move by a large part of their own size in one step, the loss rises to a
+multiple of what it was at the start and stays up for several updates, by more than the batches differ
+anyway, and at the end it is no lower than at the start.
 
 Why it hurts: the steps overshoot. What the model was initialised to is destroyed, units saturate or
 die, and the rest of the training goes into coming back to where it began.
@@ -9,7 +10,8 @@ die, and the rest of the training goes into coming back to where it began.
 What to do: divide the learning rate by ten, and again; about 1e-3 suits Adam, 1e-2 to 1e-1 plain SGD;
 warm up, and clip the gradients.
 
-When to ignore it: in a test of learning rates that is meant to diverge.
+When to ignore it: in a test of learning rates that is meant to diverge. (Where one line makes
+optimizers with several rates, that is taken for a search, and nothing is said.)
 """
 
 from __future__ import annotations
@@ -36,8 +38,16 @@ RULE = Rule(phase="clear and step", evidence="strong")
 LARGE = 0.25
 #: By so much the loss must have risen above that of the first update,
 RISE = 2.0
+#: in the median of so many updates in a row (a single batch may be a hard one),
+ROW = 5
+#: or by so much for good,
+STAYS = 1.25
 #: and to so much of it, at least, it must have come back only.
 BACK = 0.95
+#: The first loss is that of one batch: it may lie so many times the usual spread below the others by chance.
+SPREADS = 2
+#: Of a normal distribution, the standard deviation over the median distance from the median.
+NORMAL = 1.4826
 FEWEST = 8
 
 
@@ -53,7 +63,14 @@ def check(run: Run) -> Iterator[Found]:
             continue
         judged = True
         ratios = {u.index: ratio for u in own if (ratio := _ratio(u, owner)) is not None}
-        if ratios and max(ratios.values()) >= LARGE and not _has_another_cause(main, owner):
+        if (
+            not ratios
+            or max(ratios.values()) < LARGE
+            or _has_another_cause(main, owner)
+            or _one_of_a_search(main, owner)
+        ):
+            continue
+        if _rises_and_stays([loss for _, loss in finite]):
             yield from _judge(main, owner, finite, ratios)
     if not judged:
         raise NothingToJudge("no optimizer made enough steps on a loss that is known and never negative")
@@ -83,12 +100,48 @@ def _has_another_cause(main: RankRun, owner: str) -> bool:
     return stale > 1 or any(one.owner == owner for one in meetings(main))
 
 
+def _one_of_a_search(main: RankRun, owner: str) -> bool:
+    """Whether the line that made the optimizer made others, with other rates: a search is to find the good one."""
+    made = [seen for seen in main.of(ev.OptimizerSeen) if seen.made and seen.file is not None]
+    places = {(seen.file, seen.line) for seen in made if seen.id == owner}
+    rates = {
+        tuple(float(rate or 0.0) for rate in next(s for s in u.steps if s.optimizer == seen.id).rates)
+        for seen in made
+        if (seen.file, seen.line) in places
+        for u in [next((u for u in main.updates if seen.id in u.owners), None)]
+        if u is not None
+    }
+    return len(rates) > 1
+
+
+def _tail(losses: list[float]) -> list[float]:
+    return losses[-max(len(losses) // 4, 3) :]
+
+
+def _rises_and_stays(losses: list[float]) -> bool:
+    """Whether the loss rises above the first, for longer and by more than batches explain, and does not come back."""
+    first = losses[0]
+    if max(losses) < RISE * first:
+        return False
+    tail = _tail(losses)
+    back = median(tail)
+    if back < BACK * first:
+        return False
+    logs = [math.log(loss) for loss in tail if loss > 0]
+    middle = median(logs)
+    spread = math.exp(SPREADS * NORMAL * median(abs(one - middle) for one in logs))
+    row = max(median(losses[start : start + ROW]) for start in range(1, len(losses) - ROW + 1))
+    lower = sum(loss < first for loss in losses[1:])
+    stays = back >= max(STAYS, spread) * first and lower <= len(losses) // 40
+    return row >= RISE * spread * first or stays
+
+
 def _judge(main: RankRun, owner: str, losses: list[tuple[Update, float]], ratios: dict[int, float]) -> Iterator[Found]:
     first = losses[0][1]
     peak, highest = max(losses, key=lambda one: one[1])
-    tail = [loss for _, loss in losses[-max(len(losses) // 4, 3) :]]
+    tail = _tail([loss for _, loss in losses])
     back = median(tail)
-    if highest < RISE * first or back < BACK * first or _rises(losses[0][0], peak, owner):
+    if _rate_is_raised(losses[0][0], peak, owner):
         return
     largest = max(ratios, key=ratios.__getitem__)
     optimizer = main.optimizer_name(owner)
@@ -105,7 +158,7 @@ def _judge(main: RankRun, owner: str, losses: list[tuple[Update, float]], ratios
     )
 
 
-def _rises(first: Update, peak: Update, owner: str) -> bool:
+def _rate_is_raised(first: Update, peak: Update, owner: str) -> bool:
     """Whether the rate was raised on the way to the peak, as a range test does."""
     start = [float(rate or 0.0) for s in first.steps if s.optimizer == owner for rate in s.rates]
     end = [float(rate or 0.0) for s in peak.steps if s.optimizer == owner for rate in s.rates]
@@ -123,7 +176,7 @@ def bad() -> None:
     from torch import nn
 
     torch.manual_seed(0)
-    model = nn.Linear(4, 2)
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
     optimizer = torch.optim.Adam(model.parameters(), lr=3.0)  # fires
     inputs = torch.randn(192, 4)
     targets = (inputs[:, 0] + torch.randn(192) > 0).long()
@@ -139,7 +192,7 @@ def good() -> None:
     from torch import nn
 
     torch.manual_seed(0)
-    model = nn.Linear(4, 2)
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     inputs = torch.randn(192, 4)
     targets = (inputs[:, 0] + torch.randn(192) > 0).long()

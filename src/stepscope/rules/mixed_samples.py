@@ -17,6 +17,7 @@ over the batch, and sorting or picking across it, are only a hint.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from stepscope.checking.rule import NothingToJudge, Rule, found
@@ -53,6 +54,9 @@ def check(run: Run) -> Iterator[Found]:
 
 def _verdict(main: RankRun, by_dim: dict[int, Probed]) -> tuple[Probed | None, Evidence]:
     """Which replaced sample was noticed, and how sure it is that it was a sample."""
+    certain = next((event for event in by_dim.values() if event.certain), None)
+    if certain is not None:
+        return (certain if certain.changed else None), _by_operation(certain)
     first = by_dim.get(0)
     if first is None or not first.changed:
         return None, "strong"
@@ -62,17 +66,34 @@ def _verdict(main: RankRun, by_dim: dict[int, Probed]) -> tuple[Probed | None, E
     second = by_dim.get(1)
     if not known and second is not None and (size in sizes or not second.changed):
         # Time comes first: only the second dimension counts samples.
-        return (second if second.changed and size in sizes else None), _evidence(second, known=True)
+        return (second if second.changed and size in sizes else None), _by_operation(second)
     if first.repeated and first.operation not in _RECURRENT | _LAYOUTS:
         return None, "hint"  # all there is, again and again: the nodes of a graph, or a set
-    if not known and len(first.shape) == 1 and first.integers:
-        return None, "hint"  # one sequence at a time
-    return first, _evidence(first, known=known)
+    if known:
+        return first, _by_operation(first)
+    judged = _by_targets(first)
+    return (None, "hint") if judged is None else (first, judged)
 
 
-def _evidence(event: Probed, *, known: bool) -> Evidence:
-    if not known and len(event.shape) < 3 and not event.integers and event.operation in _RECURRENT | _ATTENTION:
-        return "hint"  # perhaps one sequence without a batch
+def _by_targets(event: Probed) -> Evidence | None:
+    """No loader tells the batch size: whether the targets tell that the first dimension counts samples.
+
+    Without a batch, that dimension is time, or channels, or a single sample's features.
+    """
+    shape = event.shape
+    if len(shape) == 1 or (shape[1] == 1 and len(shape) < 4):
+        return None  # one sequence at a time
+    if not event.targets:
+        return "hint"
+    each = [target for target in event.targets if target[:1] == shape[:1]]
+    if not each:
+        return "hint" if any(prod(target) == shape[0] * shape[1] for target in event.targets) else None
+    if not event.integers and (len(shape) < 3 or min(map(len, each)) >= len(shape)):
+        return "hint"  # perhaps one sequence, or one picture, that is told about point by point
+    return _by_operation(event)
+
+
+def _by_operation(event: Probed) -> Evidence:
     mixing = _LAYOUTS | _RECURRENT | _ATTENTION | _PRODUCTS | _CONVOLUTIONS
     return "strong" if event.operation in mixing else "hint"
 

@@ -40,8 +40,11 @@ def check(run: Run) -> Iterator[Found]:
     again = {key: _rewritten_again(batches) for key, batches in by_data.items()}
     if not any(_read_twice(batches) for batches in by_data.values()):
         raise NothingToJudge("no sample was read twice in this process")
+    told = set()
     for key, batches in again.items():
-        if batches:
+        cls = next(made.cls for loader, made in data.loaders.items() if (made.data or loader) == key)
+        if batches and cls not in told:  # training and evaluation data of one class: one cause
+            told.add(cls)
             yield _tell(data, key, batches)
 
 

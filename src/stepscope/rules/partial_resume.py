@@ -107,10 +107,9 @@ def _tell(reading: _Reading, model: ev.StateMoved, lost: list[str]) -> Found:
         "scheduler": "its learning rates begin anew",
         "scaler": "its loss scale begins anew",
     }
-    last = reading.restored[-1] if len(restored) > 1 else model
     sure = len(restored) > 1 or "optimizer" in lost
     return found(
-        last,
+        model,
         reading.update,
         f"the checkpoint holds the state of the {listed(lost)} ({listed(entries)}), but only the {listed(restored)} "
         f"{'was' if len(restored) == 1 else 'were'} restored from it: training goes on, and {cost[lost[0]]}",

@@ -48,17 +48,17 @@ def check(run: Run) -> Iterator[Found]:
 
 
 def _stale(main: RankRun, update: Update, owner: str) -> tuple[Update, Backward, list[str]] | None:
-    """The last backward of an update that added to gradients which a step of ``owner`` had applied before.
+    """The first backward of an update that added to gradients which a step of ``owner`` had applied before.
 
-    The last: another network's backward may have passed through these parameters first.
+    The first of its own: another network's backward, which reaches more optimizers, may have passed through first.
     """
     held = held_by(main, owner)
-    for made in reversed(update.rounds):
-        if made.backward is not None:
-            parameters = [parameter for parameter in made.backward.stale if parameter in held]
-            if parameters:
-                return update, made.backward, parameters
-    return None
+    found = [
+        (update, made.backward, parameters)
+        for made in update.rounds
+        if made.backward is not None and (parameters := [one for one in made.backward.stale if one in held])
+    ]
+    return min(found, key=lambda one: len(one[1].owners), default=None)
 
 
 def _tell(main: RankRun, owner: str, stale: list[tuple[Update, Backward, list[str]]]) -> Found:
@@ -71,7 +71,7 @@ def _tell(main: RankRun, owner: str, stale: list[tuple[Update, Backward, list[st
     worst = max(excess, key=excess.__getitem__, default=0)
     cost = (
         f"; in update {worst} the gradient applied was {figure(excess[worst])} x what its batch asked for"
-        if worst
+        if worst and excess[worst] > 1
         else ""
     )
     if _kept_on_purpose(main, owner, stale):
@@ -97,11 +97,11 @@ def _tell(main: RankRun, owner: str, stale: list[tuple[Update, Backward, list[st
 
 
 def _excess(update: Update, owner: str) -> float | None:
-    """How many times the gradient that its last backward asked for a step applied; None where not measured."""
+    """How many times the gradient that its backwards asked for, at most, a step applied; None where not measured."""
     looks = [look for look in gathered(update, owner) if float(look.added) > 0]
     if not looks:
         return None
-    ratio = float(looks[-1].after) / float(looks[-1].added)
+    ratio = float(looks[-1].after) / math.fsum(float(look.added) for look in looks)
     return ratio if math.isfinite(ratio) else None
 
 

@@ -1,7 +1,8 @@
 """An optimizer steps, and not one of its parameters has a gradient.
 
 What it sees: gradients were computed since the optimizer's last step, and at its step every gradient
-it holds is missing, or zero since it was cleared; in every step that it makes.
+it holds is missing, or zero since it was cleared; in every step that it makes. Where backward is never
+called at all: a loss, or a model, is computed for gradients before every step, and none is there.
 
 Why it hurts: a step without gradients changes nothing. The part of the model that this optimizer
 should train stays as it was, while the loop, the loss and the learning rate look as always.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscope.checking.readings.loop import discards, steps_in_threads, timeline
+from stepscope.checking.readings.loop import discards, held_by, steps_in_threads, timeline
 from stepscope.checking.rule import NothingToJudge, Rule, found
 from stepscope.checking.words import count
 from stepscope.record import events as ev
@@ -49,19 +50,40 @@ def check(run: Run) -> Iterator[Found]:
 
 
 def _steps(main: RankRun, owner: str) -> Iterator[tuple[int, ev.OptimizerStepped, bool]]:
-    """The steps of ``owner`` before which something was differentiated, and whether by ``autograd.grad`` for it."""
+    """The steps of ``owner`` before which something was differentiated, and whether by ``autograd.grad`` for it.
+
+    Where nothing ever is: those before which there was something to differentiate.
+    """
+    never = not _differentiates(main)
     computed = by_grad = False
-    for number, event in timeline(main):
+    for number, event in timeline(main, ev.ModelCalled, ev.LossComputed):
         if isinstance(event, ev.Backward):
             # What runs backward from a leaf has no graph: that is another fault.
             computed = computed or not (event.failed or (event.leaf and not event.filled))
         elif isinstance(event, ev.GradComputed):
             computed = computed or not event.failed
             by_grad = by_grad or owner in event.owners
+        elif isinstance(event, (ev.ModelCalled, ev.LossComputed)):
+            computed = computed or (never and _could_be_differentiated(main, owner, event))
         elif isinstance(event, ev.OptimizerStepped) and event.optimizer == owner:
-            if computed and event.fresh >= 0:
+            if computed and event.fresh >= 0 and not (never and event.with_gradient):
                 yield number, event, by_grad
             computed = by_grad = False
+
+
+def _differentiates(main: RankRun) -> bool:
+    return any(isinstance(event, (ev.Backward, ev.GradComputed)) for event in main.events)
+
+
+def _could_be_differentiated(main: RankRun, owner: str, event: ev.ModelCalled | ev.LossComputed) -> bool:
+    """Whether what was computed has gradients: a loss, or what a model in training made of the owner's parameters."""
+    if isinstance(event, ev.LossComputed):
+        return event.grad
+    model = main.models.get(event.model)
+    if model is None or event.failed or not (event.grad and event.training):
+        return False
+    held = held_by(main, owner)
+    return any(info.id in held and info.requires_grad for info in model.parameters)
 
 
 def _is_explained(main: RankRun, owner: str) -> bool:
@@ -77,6 +99,8 @@ def _tell(main: RankRun, owner: str, without: list[tuple[int, ev.OptimizerSteppe
         "; autograd.grad returned gradients of them, and nothing put those into .grad"
         if by_grad
         else "; no backward reaches them"
+        if _differentiates(main)
+        else "; no backward was ever run"
     )
     remedy = (
         "+ for parameter, gradient in zip(parameters, gradients):\n+     parameter.grad = gradient\n  {line}"

@@ -2,8 +2,8 @@
 
 What it sees: a part of the evaluated samples had been trained on before: the same indices of the same
 dataset, or the same values, where these are too rich to be equal by chance. An evaluation that
-holds the whole training set besides (embeddings of everything, a gallery) is passed over, and so
-is data of which many samples are equal anyway.
+holds the whole training set besides (embeddings of everything, a gallery) is passed over, as is one
+that reads the training set itself, and data of which many samples are equal anyway.
 
 Why it hurts: the metric is too good, by just the share that the model could learn by heart, and
 nobody sees it until the model meets new data.
@@ -39,7 +39,7 @@ WHOLE = 0.75
 
 
 def check(run: Run) -> Iterator[Found]:
-    seen = overlaps(data_of(run.main))
+    seen = [one for one in overlaps(data_of(run.main)) if not one.training_set]
     if not seen:
         raise NothingToJudge("no evaluation could be compared with training data")
     told = set()

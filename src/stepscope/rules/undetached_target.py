@@ -1,13 +1,16 @@
 """The target of a regression moves with the network that chases it: it was not detached.
 
 What it sees: a loss on the difference of a network's output and a constant plus a multiple of the same
-network's output (``reward + gamma * net(next_state)``), with gradients flowing into both.
+network's output (``reward + gamma * net(next_state)``), with gradients flowing into both. Or: how far a
+value that the loss fits lies from its target (an advantage) multiplies another part of the loss, and
+gradients flow into it there, too.
 
 Why it hurts: the loss can be made small by moving the target instead of the prediction. In
 temporal-difference learning that is the residual gradient: slower, biased where transitions are
-random, and easily worse than no learning.
+random, and easily worse than no learning. And a policy's loss is made small by moving the estimate of
+the value, away from what it is fitted to.
 
-What to do: compute the target under ``torch.no_grad()``, or ``detach()`` it.
+What to do: compute the target under ``torch.no_grad()``, or ``detach()`` it; of an advantage, detach the value.
 
 When to ignore it: where the gradient through the target is wanted (residual-gradient methods).
 """
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stepscope.checking.rule import Found
+    from stepscope.record.look import MovingTarget
     from stepscope.record.run import Run
 
 RULE = Rule(phase="gradients", evidence="hint", severity="warning")
@@ -40,16 +44,27 @@ def check(run: Run) -> Iterator[Found]:
             continue
         told.add(place)
         often = len({index for index, other in seen if (other.file, other.line) == place})
-        yield found(
-            target,
-            update,
-            "what is computed here serves as a target, but gradients flow into it: "
-            f"{count(target.parameters, 'parameter')} of the network lie behind the target and behind the "
-            f"prediction alike (in {often} of {len(looks)} updates that were looked at closely); so training "
-            "also moves the target towards the prediction",
-            facts={"parameters": target.parameters, "looks": often},
-            remedy="+ with torch.no_grad():\n      {line}",
+        yield _tell(target, update, often, len(looks))
+
+
+def _tell(target: MovingTarget, update: int, often: int, looks: int) -> Found:
+    behind = count(target.parameters, "parameter")
+    so_often = f"in {often} of {looks} updates that were looked at closely"
+    if target.difference.startswith("Mul"):
+        message = (
+            "the difference that is computed here weighs another part of the loss, but gradients flow into it there, "
+            f"too: {behind} of the network lie behind it ({so_often}); so what it weighs also moves the output that "
+            "the loss fits to its target"
         )
+        remedy = "+ # subtract the network's output detached: output.detach()\n  {line}"
+    else:
+        message = (
+            "what is computed here serves as a target, but gradients flow into it: "
+            f"{behind} of the network lie behind the target and behind the prediction alike ({so_often}); so training "
+            "also moves the target towards the prediction"
+        )
+        remedy = "+ with torch.no_grad():\n      {line}"
+    return found(target, update, message, facts={"parameters": target.parameters, "looks": often}, remedy=remedy)
 
 
 def bad() -> None:

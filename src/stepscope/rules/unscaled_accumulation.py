@@ -26,9 +26,15 @@ if TYPE_CHECKING:
 
     from stepscope.checking.readings.accumulation import Window
     from stepscope.checking.rule import Found
+    from stepscope.record.look import LossLook
     from stepscope.record.run import RankRun, Run
 
 RULE = Rule(phase="clear and step", evidence="hint", severity="warning")
+
+#: Operations that leave all values as they are.
+_SHAPES = frozenset(
+    {"View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "Permute", "T", "Clone"}
+)
 
 
 def check(run: Run) -> Iterator[Found]:
@@ -46,11 +52,19 @@ def _whole(window: Window) -> bool:
     if not all(r.models and r.models == window.rounds[0].models for r in window.rounds):
         return False
     whole = [
-        loss.function is not None and loss.reduction == "mean" and math.isclose(abs(float(loss.factor)), 1.0)
+        loss.function is not None and _is_mean(loss) and math.isclose(abs(float(loss.factor)), 1.0)
         for loss in window.losses
     ]
     functions = {loss.function for loss in window.losses}
     return all(whole) and len(functions) == 1 and len(window.losses) == len({loss.round for loss in window.losses})
+
+
+def _is_mean(loss: LossLook) -> bool:
+    """Whether what went into backward is the plain mean of what the loss function makes of each sample."""
+    if loss.reduction != "none":
+        return loss.reduction == "mean"
+    after = {name.rstrip("0123456789").removesuffix("Backward") for name in loss.operations}
+    return "Mean" in after and after <= {"Mean", *_SHAPES}
 
 
 def _tell(main: RankRun, owner: str, them: list[Window], looked: list[Window]) -> Found:

@@ -64,8 +64,9 @@ def _is_causal(call: Seen) -> bool:
     assert look is not None
     if any(one.causal for one in look.softmaxes):
         return True
-    recurrent = [layer for layer in look.layers if layer.cls in _RECURRENT and layer.round == call.loss.round]
-    cells = any(layer.cls.endswith("Cell") for layer in look.layers)
+    layers = [layer for layer in look.layers if not layer.unrecorded]  # an evaluation may have come before
+    recurrent = [layer for layer in layers if layer.cls in _RECURRENT and layer.round == call.loss.round]
+    cells = any(layer.cls.endswith("Cell") for layer in layers)
     both_ways = any("bidirectional=True" in layer.options for layer in recurrent)
     stacked = all(_feeds(before, after) for before, after in pairwise(recurrent))
     return bool(recurrent) and not cells and not both_ways and stacked

@@ -75,7 +75,7 @@ def along_depth(update: Update, owner: str) -> Profile | None:
     sizes = {
         p.name: _typical(p.gradient_norm, p.before.shape) for p in look.parameters if p.before and _is_of(p, owner)
     }
-    norms = [(p.gradient_norm, p.weight_norm) for p in look.parameters if _is_of(p, owner)]
+    gradient, weights = size_of(update, owner)
     calls = _calls(look, set(sizes))
     if len(calls) < 2 or not all(math.isfinite(size) for size in sizes.values()):
         return None
@@ -97,8 +97,41 @@ def along_depth(update: Update, owner: str) -> Profile | None:
         last_least=min(grads[-quarter - 1 : -1] or grads[-1:]),
         early_weights=max(early, default=0.0),
         most_weights=max(sizes.values()),
-        gradient=math.hypot(*(float(g or 0.0) for g, _ in norms)),
-        weights=math.hypot(*(float(w or 0.0) for _, w in norms)),
+        gradient=gradient,
+        weights=weights,
+    )
+
+
+def growth_through_time(update: Update, owner: str) -> tuple[LayerLook, float] | None:
+    """The recurrent layer in whose steps the gradient grew most, and by how much at least; None where unknown.
+
+    The states of a layer with tanh are within 1. So without growth on the way back through time the
+    gradient of the recurrent weights is at most the sum of the sizes of all that came to its outputs.
+    """
+    look = update.look
+    if look is None:
+        return None
+    norms = {p.name: float(p.gradient_norm or 0.0) for p in look.parameters if _is_of(p, owner)}
+    found = []
+    for layer in look.layers:
+        back = layer.gradient
+        if layer.cls not in {"RNN", "GRU", "LSTM"} or back is None or back.std is None:
+            continue
+        if "relu" in layer.options or "proj_size" in layer.options:
+            continue
+        size = math.hypot(float(back.mean or 0.0), float(back.std)) * math.prod(back.shape)
+        most = max((norms[p] for p in layer.parameters if "weight_hh" in p and p in norms), default=0.0)
+        if size > 0 and math.isfinite(most / size):
+            found.append((layer, most / size))
+    return max(found, key=lambda one: one[1], default=None)
+
+
+def size_of(update: Update, owner: str) -> tuple[float, float]:
+    """The norms of the gradients and of the weights that ``owner`` holds."""
+    looked = [p for p in update.look.parameters if _is_of(p, owner)] if update.look is not None else []
+    return (
+        math.hypot(*(float(p.gradient_norm or 0.0) for p in looked)),
+        math.hypot(*(float(p.weight_norm or 0.0) for p in looked)),
     )
 
 

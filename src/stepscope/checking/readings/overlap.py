@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Fewer evaluated samples than this say nothing.
 FEWEST = 8
+#: Samplers that leave nothing of a data set out.
+_WHOLE = {"SequentialSampler", "RandomSampler", "DistributedSampler", "WeightedRandomSampler"}
 
 
 @dataclass(eq=False)
@@ -26,7 +28,8 @@ class Overlap:
     ``same`` of the ``of`` samples that could be compared were trained on; ``by_index``: they are
     equal indices of one dataset, else equal values. ``covers`` is the share of the training samples
     that it holds in its turn, ``repeats`` the share of training samples that repeat another one,
-    ``sure``: equal samples are no chance. ``at`` is where it is read, ``loader`` what feeds it.
+    ``sure``: equal samples are no chance. ``training_set``: it reads, whole, the very data set that is
+    trained on, perhaps not wholly so far. ``at`` is where it is read, ``loader`` what feeds it.
     """
 
     at: Place
@@ -38,6 +41,7 @@ class Overlap:
     repeats: float
     sure: bool
     by_index: bool = False
+    training_set: bool = False
 
     @property
     def share(self) -> float:
@@ -62,8 +66,16 @@ def _of_passes(data: Data) -> list[Overlap]:
         if one.evaluating and one.owners:
             same = _by_index(data, one) or _by_values(data, one)
             if same is not None:
-                found.append(same)
+                found.append(replace(same, training_set=_reads_the_training_set(data, one)))
     return found
+
+
+def _reads_the_training_set(data: Data, one: Pass) -> bool:
+    made = data.loaders.get(one.loader)
+    if made is None or made.order not in _WHOLE or not made.part:
+        return False
+    fed = [data.loaders.get(other.loader) for other in data.passes if other.training and other.owners & one.owners]
+    return any(other is not None and other.part == made.part and other.order in _WHOLE for other in fed)
 
 
 def _fed_before(data: Data, one: Pass) -> Iterator[list[Mark]]:

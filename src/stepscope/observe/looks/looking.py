@@ -152,11 +152,9 @@ class Looking:
             return call(module, *args, **kwargs)
         mode: AbstractContextManager[object] = nullcontext()
         with self._safely():
-            self._model = model
+            self.turn_to(module, model)
             if self.census is not None:
                 self.census.called(module, model)
-            self._paths = {id(m): path for path, m in module.named_modules()}
-            self._open = []
             has_parameters = next(module.parameters(), None) is not None
             if has_parameters and self._round == 0 and not self._batch:
                 self._batch = [self._gauge.read(t, name) for name, t in first_tensors(*args, **kwargs)]
@@ -168,6 +166,12 @@ class Looking:
                 mode = self.operations
         with mode:
             return self.call_layer(call, module, args, kwargs)
+
+    def turn_to(self, module: nn.Module, model: str) -> None:
+        """User code calls ``module``: the layers that run from now on are parts of it."""
+        self._model = model
+        self._paths = {id(m): path for path, m in module.named_modules()}
+        self._open = []
 
     def _hold(self) -> bool:
         """Whether operations are listened to until backward begins: each round with a mode of its own."""
@@ -228,7 +232,7 @@ class Looking:
             norm=NormState(module, recording=self.quietly.recording),
             inputs=[],
         )
-        if self._thorough:
+        if self._thorough and self.quietly.recording:
             self._given.layer(module, args)
         tensors = first_tensors(*args, **kwargs)
         layer.inputs = [self._gauge.read(tensor, name) for name, tensor in tensors]

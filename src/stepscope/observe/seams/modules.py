@@ -81,8 +81,6 @@ class ModuleSeam(Seam):
         model = self._model(lane, module, grad=grad)
         look = lane.look
         lane.depth = 1
-        if lane.called is not None:
-            lane.called.begin(module)
         if self.session.samples is not None:
             self._note_samples(module, args, kwargs, grad=grad)
         result, failed = None, True
@@ -91,18 +89,20 @@ class ModuleSeam(Seam):
             if look is not None and grad and model is not None and not look.done and not look.failed:
                 result = look.call_model(original, module, args, kwargs, model)
             else:
+                if look is not None and model is not None and not look.done:
+                    look.turn_to(module, model)
                 result = original(module, *args, **kwargs)
             failed = False
         finally:
             lane.depth = 0
-            if probed is not None:
-                probed.over()
             if look is not None and look.operations.held:
                 lane.held = look.operations
             if look is not None and look.failed is not None:
                 self.retire(look.failed)
             if self.on:
                 try:
+                    if probed is not None:
+                        probed.over()
                     self.session.model_called(module, grad=grad, failed=failed, args=args, kwargs=kwargs, result=result)
                 except Exception as error:  # noqa: BLE001
                     self.retire(error)
@@ -138,6 +138,8 @@ class ModuleSeam(Seam):
                 lane.let_go()
             if grad:
                 self.session.settle_manual(lane)
+            if lane.called is not None:
+                lane.called.begin(module)
             self.session.registry.claim(module.parameters())
             return self.session.registry.model(module)
         except Exception as error:  # noqa: BLE001

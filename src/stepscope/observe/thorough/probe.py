@@ -113,6 +113,7 @@ class Probe:
         if candidate is None or lane.backwards or self._session.compiled or not self._session.only_lane(lane):
             return
         self._tried.add(candidate.model)
+        lane.let_go()  # backward called as a tensor's method could not leave our own mode
         if not 0 < candidate.seconds < MOST_SECONDS or _modes():
             return
         with _switched_off(self._session), suppress(Exception):  # whatever is odd about this model: leave it alone
@@ -179,22 +180,26 @@ class _Trials:
         first = self._tensors[0]
         plain = self._forward(lambda tensor: tensor)
         again = self._forward(lambda tensor: tensor)
-        if any(not torch.equal(a, b) for a, b in zip(plain.outputs, again.outputs, strict=True)):
+        if any(not torch.equal(a, b) for a, b in zip(plain.whole, again.whole, strict=True)):
             return  # the model draws from something that cannot be set back
-        told = self._samples(plain, first, 0)
+        times = self._times(plain)
+        dims = {dim for source, dim in times if source.shape[:2] == first.shape[:2]}
+        certain = len(dims) == 1
+        told = self._samples(plain, first, 1 - dims.pop() if certain else 0, certain=certain)
         if told is not None:
             yield told
-            if told["changed"] and first.dim() > 1 and first.shape[1] > 1:
+            if told["changed"] and not certain and first.dim() > 1 and first.shape[1] > 1:
                 other = self._samples(plain, first, 1)
                 if other is not None:
                     yield other
-        later = self._later(plain)
+        told_apart = bool(times) and not any(_is_square(x, times[0][0].shape[times[0][1]]) for x in plain.outputs)
+        later = self._later(plain, *times[0]) if told_apart else None
         if later is not None:
             yield later
 
     # One sample is replaced.
 
-    def _samples(self, plain: _Forward, first: Tensor, dim: int) -> dict[str, Any] | None:
+    def _samples(self, plain: _Forward, first: Tensor, dim: int, *, certain: bool = False) -> dict[str, Any] | None:
         size = first.shape[dim]
         if size < 2 or _is_graph(self._tensors, size):
             return None
@@ -220,18 +225,17 @@ class _Trials:
                     output = output.index_select(axis, rest.to(output.device))
             return output.movedim(dim, 0)
 
-        return self._compare(plain, replaced, untouched, {"along": "samples", "dim": dim, "shape": list(first.shape)})
+        told = {"along": "samples", "dim": dim, "shape": list(first.shape), "certain": certain}
+        return self._compare(plain, replaced, untouched, told)
 
     # The later positions are replaced.
 
-    def _later(self, plain: _Forward) -> dict[str, Any] | None:
-        found = next(
-            ((x, dim) for x in self._tensors for dim in (1, 0) for y in self._targets(plain) if _is_shifted(x, y, dim)),
-            None,
-        )
-        if found is None:
-            return None
-        source, dim = found
+    def _times(self, plain: _Forward) -> list[tuple[Tensor, int]]:
+        """The inputs that a target is one position ahead of, and the dimensions along which it is."""
+        targets = self._targets(plain)
+        return [(x, dim) for x in self._tensors for dim in (1, 0) if any(_is_shifted(x, y, dim) for y in targets)]
+
+    def _later(self, plain: _Forward, source: Tensor, dim: int) -> dict[str, Any] | None:
         length, batch = source.shape[dim], source.shape[1 - dim]
         cut = length // 2
         head, tail = source.narrow(dim, 0, cut), source.narrow(dim, cut, length - cut)
@@ -258,7 +262,11 @@ class _Trials:
                 output = output.transpose(1, 2)
             return output.narrow(dim, 0, cut).movedim(dim, 0)
 
-        return self._compare(plain, replaced, untouched, {"along": "time", "dim": dim, "shape": list(source.shape)})
+        def inside(tensor: Tensor) -> Tensor | None:
+            return untouched(_heads_later(tensor, batch, length) if dim == 1 else tensor)
+
+        told = {"along": "time", "dim": dim, "shape": list(source.shape)}
+        return self._compare(plain, replaced, untouched, told, inside)
 
     def _targets(self, plain: _Forward) -> list[Tensor]:
         return [*self._candidate.targets, *plain.targets]
@@ -271,19 +279,21 @@ class _Trials:
         replaced: Callable[[Tensor], Tensor],
         untouched: Callable[[Tensor], Tensor | None],
         told: dict[str, Any],
+        inside: Callable[[Tensor], Tensor | None] | None = None,
     ) -> dict[str, Any] | None:
-        """Run with ``replaced`` inputs: how many rows of the ``untouched`` part of the outputs changed."""
-        outputs = [part for output in plain.outputs if (part := untouched(output)) is not None and part.numel()]
+        """Run with ``replaced`` inputs: how many rows of the ``untouched`` part of the outputs changed.
+
+        ``inside`` is that part of what operations make, where it is another one.
+        """
+        outputs = plain.parts(untouched)
         if not outputs:
             return None
-        before = self._forward(lambda tensor: tensor, untouched)
-        after = self._forward(replaced, untouched)
+        before = self._forward(lambda tensor: tensor, inside or untouched)
+        after = self._forward(replaced, inside or untouched)
         changed, largest = 0, 0.0
-        for a, b in zip(plain.outputs, after.outputs, strict=True):
-            old, new = untouched(a), untouched(b)
-            if old is not None and new is not None and old.numel():
-                rows, most = _difference(old, new)
-                changed, largest = max(changed, rows), max(largest, most)
+        for old, new in zip(outputs, after.parts(untouched), strict=True):
+            rows, most = _difference(old, new)
+            changed, largest = max(changed, rows), max(largest, most)
         file, line, operation = *self._candidate.place, ""
         if changed:
             for one, other in zip(before.operations, after.operations, strict=False):
@@ -298,7 +308,8 @@ class _Trials:
             **told,
             "integers": not self._tensors[0].is_floating_point(),
             "compared": int(outputs[0].shape[0]),
-            "outputs": list(plain.outputs[0].shape),
+            "outputs": list(plain.whole[0].shape),
+            "targets": [list(target.shape) for target in self._targets(plain)[:MOST_TARGETS]],
             "changed": changed,
             "largest": to_number(largest),
             "operation": operation,
@@ -318,7 +329,6 @@ class _Trials:
         with mode:
             result = self._isolated.run(args, kwargs)
         mode.outputs = [t for t in pytree.tree_leaves(result) if isinstance(t, Tensor) and looks_plain(t) and t.dim()]
-        mode.outputs += mode.predictions
         return mode
 
 
@@ -346,6 +356,19 @@ class _Forward(TorchFunctionMode):
         self.operations: list[_Operation] = []
         self._untouched = untouched
 
+    @property
+    def whole(self) -> list[Tensor]:
+        """All that came out."""
+        return [*self.outputs, *self.predictions]
+
+    def parts(self, untouched: Callable[[Tensor], Tensor | None]) -> list[Tensor]:
+        """The ``untouched`` parts of the outputs; of what its losses were given where a model returns only a loss."""
+        for tensors in (self.outputs, self.predictions):
+            found = [part for tensor in tensors if (part := untouched(tensor)) is not None and part.numel()]
+            if found:
+                return found
+        return []
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -358,7 +381,8 @@ class _Forward(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
         if name in _LOSSES and len(args) > 1 and isinstance(args[0], Tensor) and isinstance(args[1], Tensor):
-            self.predictions.append(args[0].clone())
+            classes = name in {"cross_entropy", "nll_loss"} and args[0].dim() > 2
+            self.predictions.append((args[0].movedim(1, -1) if classes else args[0]).clone())
             self.targets.append(args[1].clone())
         if self._untouched is not None and len(self.operations) < MOST_OPERATIONS and name != "__get__":
             for tensor in result if isinstance(result, (tuple, list)) else (result,):
@@ -408,6 +432,18 @@ def _is_graph(tensors: list[Tensor], size: int) -> bool:
         if (not tensor.is_floating_point() and len(shape) == 2 and shape[0] == 2 != size) or shape == [size, size]:
             return True
     return False
+
+
+def _heads_later(tensor: Tensor, batch: int, length: int) -> Tensor:
+    """Inside an attention the heads come before the positions: the other way round."""
+    shape = list(tensor.shape)
+    heads_first = len(shape) == 4 and shape[0] == batch and length not in {shape[1], shape[3]}
+    return tensor.transpose(1, 2) if heads_first else tensor
+
+
+def _is_square(output: Tensor, length: int) -> bool:
+    """Whether either of two dimensions could be the positions."""
+    return output.dim() == 3 and all(size in {length, length - 1} for size in output.shape[1:])
 
 
 def _is_shifted(source: Tensor, target: Tensor, dim: int) -> bool:

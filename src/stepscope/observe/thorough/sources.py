@@ -175,12 +175,17 @@ def _pairs_in(name: str) -> tuple[Pair, ...]:
     if tree is None:
         return ()
     found = list(_brought_in_line(name, tree))
-    wanted = {(pair.first, pair.second) for pair in found}
+    wanted = {frozenset((pair.first, pair.second)) for pair in found}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            pair = (ast.unparse(node.targets[0]), ast.unparse(node.value))
-            if pair in wanted:
-                found.append(Pair(name, node.lineno, *pair, bound=True))
+            first = ast.unparse(node.targets[0])
+            # The other itself, or what a call makes of it: copy.copy(other).
+            made_of = [node.value, *(node.value.args if isinstance(node.value, ast.Call) else [])]
+            found += [
+                Pair(name, node.lineno, first, second, bound=True)
+                for second in map(ast.unparse, made_of)
+                if frozenset((first, second)) in wanted
+            ]
     return tuple(found)
 
 

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 _DIFFERENCES = frozenset(
     {"SubBackward0", "MseLossBackward0", "SmoothL1LossBackward0", "HuberLossBackward0", "L1LossBackward0"}
 )
+_FITS = _DIFFERENCES - {"SubBackward0"}
+#: Operations that leave a value what it is, but for its shape and a constant factor.
+_KEEPS = frozenset(
+    f"{name}Backward{number}"
+    for name in ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Clone", "ToCopy", "Neg", "Mul", "Div")
+    for number in (0, 1, 2)
+)
 _MOST_NODES = 4000
 _MOST_FOUND = 4
 
@@ -81,12 +88,55 @@ def _constant_plus_multiple(side: Any) -> Any:
     return None
 
 
+def _origin(node: Any) -> Any:
+    """The node that made the value which ``node`` only reshapes or scales."""
+    while name_of(node) in _KEEPS and len(_children(node)) == 1 and not _is_leaf(_children(node)[0]):
+        node = _children(node)[0]
+    return node
+
+
+def _fitted(nodes: Sequence[Any]) -> set[Any]:
+    """What the loss fits to constants: the predictions, or the differences that it squares."""
+    found = set()
+    for node in nodes:
+        sides, name = _children(node), name_of(node)
+        squared = name == "PowBackward0" or (name == "MulBackward0" and len(sides) == 2 and sides[0] is sides[1])
+        if squared or (name in _FITS and len(sides) == 1):
+            found.add(_origin(sides[0]))
+    return found
+
+
+def _moving_factors(
+    nodes: Sequence[Any], round_: int, place_of: Callable[[int], tuple[str | None, int]]
+) -> list[MovingTarget]:
+    """Fitted differences that multiply something else."""
+    fitted = _fitted(nodes)
+    found: list[MovingTarget] = []
+    for node in nodes if fitted else ():
+        sides = _children(node)
+        if name_of(node) != "MulBackward0" or len(sides) != 2 or len(found) >= _MOST_FOUND:
+            continue
+        origins = [_origin(side) for side in sides]
+        for one, other in (origins, origins[::-1]):
+            below = _children(one)
+            if name_of(one) != "SubBackward0" or len(below) != 1 or _is_leaf(below[0]) or one is other:
+                continue
+            file, line = place_of(one._sequence_nr())
+            if file is not None and not fitted.isdisjoint({one, _origin(below[0])}):
+                behind = len(_weights(below[0]))
+                found.append(
+                    MovingTarget(file=file, line=line, difference=name_of(node), round=round_, parameters=behind)
+                )
+    return found
+
+
 def moving_targets(
     roots: Sequence[Any], round_: int, place_of: Callable[[int], tuple[str | None, int]]
 ) -> list[MovingTarget]:
     """What of it lies between the loss and the network."""
-    found: list[MovingTarget] = []
-    for node in _outer(roots):
+    outer = _outer(roots)
+    found: list[MovingTarget] = _moving_factors(outer, round_, place_of)
+    for node in outer:
         sides = _children(node)
         if name_of(node) not in _DIFFERENCES or len(sides) != 2 or len(found) >= _MOST_FOUND:
             continue

@@ -26,15 +26,16 @@ def find_twins(modules: Iterable[nn.Module]) -> list[Twins]:
     if not known:
         return []
     places = list(_places(modules))
-    bound = {(pair.first, pair.second): pair for pair in known if pair.bound}
+    bound = {frozenset((pair.first, pair.second)): pair for pair in known if pair.bound}
     found: list[Twins] = []
     for pair in known:
-        if not pair.bound and not any((one.first, one.second) == (pair.first, pair.second) for one in found):
-            found += _twins(pair, bound.get((pair.first, pair.second), pair), places)
+        names = frozenset((pair.first, pair.second))
+        if not pair.bound and not any({one.first, one.second} == names for one in found):
+            found += _twins(bound.get(names, pair), places)
     return found
 
 
-def _twins(pair: Pair, at: Pair, places: list[dict[str, Any]]) -> Iterator[Twins]:
+def _twins(pair: Pair, places: list[dict[str, Any]]) -> Iterator[Twins]:
     for names in places:
         first, second = _resolve(pair.first, names), _resolve(pair.second, names)
         if first is None or second is None:
@@ -48,10 +49,10 @@ def _twins(pair: Pair, at: Pair, places: list[dict[str, Any]]) -> Iterator[Twins
                 second=pair.second,
                 cls=type(first).__name__,
                 one=first is second,
-                bound=at.bound,
+                bound=pair.bound,
                 parameters=shared,
-                file=at.file,
-                line=at.line,
+                file=pair.file,
+                line=pair.line,
             )
             return
 
