@@ -152,7 +152,7 @@ class Looking:
             return call(module, *args, **kwargs)
         mode: AbstractContextManager[object] = nullcontext()
         with self._safely():
-            self.turn_to(module, model)
+            self._turn_to(module, model)
             if self.census is not None:
                 self.census.called(module, model)
             has_parameters = next(module.parameters(), None) is not None
@@ -167,7 +167,12 @@ class Looking:
         with mode:
             return self.call_layer(call, module, args, kwargs)
 
-    def turn_to(self, module: nn.Module, model: str) -> None:
+    def called_aside(self, module: nn.Module, model: str) -> None:
+        """User code calls ``module`` without gradients: no part of a round, but its layers are seen to run."""
+        with self._safely():
+            self._turn_to(module, model)
+
+    def _turn_to(self, module: nn.Module, model: str) -> None:
         """User code calls ``module``: the layers that run from now on are parts of it."""
         self._model = model
         self._paths = {id(m): path for path, m in module.named_modules()}

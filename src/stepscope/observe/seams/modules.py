@@ -90,7 +90,7 @@ class ModuleSeam(Seam):
                 result = look.call_model(original, module, args, kwargs, model)
             else:
                 if look is not None and model is not None and not look.done:
-                    look.turn_to(module, model)
+                    look.called_aside(module, model)
                 result = original(module, *args, **kwargs)
             failed = False
         finally:
