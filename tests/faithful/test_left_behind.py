@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import weakref
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from torch import nn
 import stepscope
 from stepscope.observe import watch as watching
 from stepscope.observe.patching import MARK
+from stepscope.observe.schedule import Plan
+from stepscope.observe.watch import Watch
 
 CONFTEST = sys.modules[next(name for name in sys.modules if name.endswith("conftest") and "faithful" not in name)]
 
@@ -172,3 +175,33 @@ def test_the_fixture_fails_a_test_that_leaves_something(record):
     next(fixture)
     with pytest.raises(StopIteration):
         next(fixture)
+
+
+@pytest.mark.parametrize("thorough", [0, 200])
+def test_what_a_function_lets_go_of_is_gone(record, thorough):
+    """A frame whose ``f_locals`` were read would keep what they held at that moment."""
+    from torch.utils.data import DataLoader, TensorDataset
+
+    def train():
+        model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.Linear(8, 2))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        data = TensorDataset(torch.randn(40, 4), torch.randint(2, (40,)))
+        kept, gone = None, []
+        for _ in range(4):
+            loader = DataLoader(data, batch_size=4)
+            for inputs, targets in loader:
+                loss = nn.functional.cross_entropy(model(inputs), targets)
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_value_(model.parameters(), 1.0)
+                optimizer.step()
+                if kept is not None:
+                    gone += [ref() is None for ref in kept]
+                kept = [weakref.ref(inputs), weakref.ref(loss)]
+            kept.append(weakref.ref(loader))
+            del inputs, targets, loss, loader
+            gone += [ref() is None for ref in kept]
+        return gone
+
+    with Watch(record, Plan(thorough=thorough)):
+        assert all(train())

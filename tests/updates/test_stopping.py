@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from stepscope.observe.schedule import Plan
-from stepscope.observe.stopping import HEADWAY, MORE, Limits, Stopper
+from stepscope.observe.schedule import MORE, Limits, Plan
+from stepscope.observe.stopping import HEADWAY, Stopper
 from stepscope.observe.watch import Watch
 
 
@@ -155,9 +154,9 @@ def test_a_step_inside_backward_ends_with_its_backward(ended):
 
 class FakeSession:
     epochs_begun = 0
-    owners_seen = ("o1",)
+    has_stepped = has_optimizers = True
     updates = 0
-    notes = SimpleNamespace(evaluations=0)
+    evaluations = 0
 
 
 class FakeLane:

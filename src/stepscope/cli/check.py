@@ -125,8 +125,7 @@ def command(
 
 
 def _plan(updates: Updates | None, seconds: float | None, *, probe: bool) -> Plan:
-    from stepscope.observe.schedule import Plan
-    from stepscope.observe.stopping import Limits
+    from stepscope.observe.schedule import Limits, Plan
 
     if updates == "all":
         limits = Limits(sys.maxsize, seconds, patient=False) if seconds else None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import site
 import sys
 import sysconfig
+from inspect import CO_OPTIMIZED
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,11 @@ def _installed_roots() -> tuple[str, ...]:
 _INSTALLED = _installed_roots()
 _STANDARD = tuple(str(Path(p)) + "/" for p in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} if p)
 _TORCH = ("/torch/", "/functorch/", "/torchgen/")
+
+#: Before Python 3.13 a function's frame keeps the snapshot of its variables that is asked for, and every tensor in it.
+_SNAPSHOTS = sys.version_info < (3, 13)
+#: References to a snapshot of local variables that only its frame and we hold: the frame's, ours, the call's.
+_OURS = 3
 
 _kinds: dict[str, int] = {}
 _scripts: set[str] = set()
@@ -81,6 +87,20 @@ def user_line(depth: int = 1) -> tuple[str | None, int]:
     if fallback is not None:
         return fallback.f_code.co_filename, fallback.f_lineno or 0
     return None, 0
+
+
+def locals_of(frame: FrameType) -> dict[str, Any]:
+    """The local variables of a frame, by name.
+
+    Read no ``f_locals`` elsewhere: a function's frame would keep what it held at that moment alive.
+    """
+    names = frame.f_locals
+    if not _SNAPSHOTS or not frame.f_code.co_flags & CO_OPTIMIZED:
+        return dict(names)
+    copied = dict(names)
+    if sys.getrefcount(names) <= _OURS:  # else the script itself has asked for them
+        names.clear()
+    return copied
 
 
 def user_frames() -> Iterator[FrameType]:

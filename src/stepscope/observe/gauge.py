@@ -69,6 +69,15 @@ class Fetch:
         return self._values
 
 
+def device_event() -> Any:
+    """An event behind all work queued on the GPU so far; None without one."""
+    if not torch.cuda.is_initialized():
+        return None
+    event = torch.cuda.Event()
+    event.record()
+    return event
+
+
 def looks_plain(tensor: Any) -> bool:
     """Whether the values of ``tensor`` may be read: a dense strided tensor that has data."""
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from stepscope.observe.evaluating import Evaluating
 from stepscope.observe.gauge import Fetch
 from stepscope.observe.pattern import OUTER, Node, Paths
-from stepscope.observe.stopping import MORE
+from stepscope.observe.schedule import MORE
 from stepscope.observe.tally import Tally
 from stepscope.record import events as ev
 
@@ -404,6 +405,12 @@ class Lane:
         for _, answer in answers:
             numbers += [answer.right, answer.of] if isinstance(answer.of, Tensor) else [answer.right]
         self.session.tell_stretch(event, tallies, [o for o, _ in losses], answers, Fetch(numbers))
+
+
+def in_engine_thread() -> bool:
+    """Whether this is a thread of the autograd engine, for a device."""
+    # The engine's device threads are no Python threads: threading makes a dummy for them.
+    return isinstance(threading.current_thread(), threading._DummyThread)
 
 
 def fill_tallies(

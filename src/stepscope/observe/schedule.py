@@ -9,12 +9,25 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from stepscope.observe.stopping import Limits
+#: How many updates of a second epoch, or after something new, are noted in full in a thorough watch.
+MORE = 8
 
 Looks = int | Literal["auto", "all"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When enough was seen: after ``updates``, or ``seconds`` past the first update.
+
+    ``patient``: not before one evaluation and the start of a second epoch were seen as well,
+    where the script has them. Without any optimizer step, rounds of backward are counted.
+    """
+
+    updates: int = 200
+    seconds: float | None = 60.0
+    patient: bool = True
 
 
 @dataclass(frozen=True)

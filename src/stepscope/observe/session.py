@@ -7,13 +7,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from stepscope.observe.frames import user_line
-from stepscope.observe.gauge import Fetch, first_tensors, looks_plain, number_of, shapes_of
-from stepscope.observe.lane import Lane, fill_tallies
+from stepscope.observe.gauge import Fetch, device_event, first_tensors, looks_plain, number_of, shapes_of
+from stepscope.observe.lane import Lane, fill_tallies, in_engine_thread
 from stepscope.observe.ledger import Ledger
 from stepscope.observe.looks import graph
 from stepscope.observe.looks.looking import Looking
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from stepscope.observe.patching import Patches
     from stepscope.observe.schedule import Plan
-    from stepscope.observe.seams.base import Seam
     from stepscope.observe.stopping import Stopper
     from stepscope.observe.tally import Tally
     from stepscope.record.store import Writer
@@ -70,7 +68,7 @@ class Session:
         self._lanes: list[Lane] = []
         self._passes: dict[str, int] = {}
         self.stopper: Stopper | None = None
-        self.seams: list[Seam] = []
+        self.seams: list[Any] = []
         self.probe = Probe(self) if plan.thorough and plan.probe else None
         self.samples: Any = None  # a Sampling, where the watch is thorough
 
@@ -81,7 +79,7 @@ class Session:
         return self.local.lane or self._engine_lane() or self._new_lane()
 
     def _engine_lane(self) -> Lane | None:
-        if not _in_engine_thread():
+        if not in_engine_thread():
             return None
         running = [lane for lane in self._lanes if lane.backwards]
         return running[0] if len(running) == 1 else None
@@ -124,6 +122,21 @@ class Session:
     def updates(self) -> int:
         """The updates of all threads so far."""
         return sum(lane.updates for lane in self._lanes)
+
+    @property
+    def evaluations(self) -> int:
+        """The evaluations that were told so far."""
+        return self.notes.evaluations
+
+    @property
+    def has_optimizers(self) -> bool:
+        """Whether any optimizer is known."""
+        return self.registry.has_optimizers
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether any optimizer has stepped."""
+        return bool(self.owners_seen)
 
     @property
     def epochs_begun(self) -> int:
@@ -403,7 +416,7 @@ class Session:
         notes = self.notes
         number = 0 if unfinished else notes.assembler.updates + 1
         head = ev.LookTaken(at=notes.now(), rank=notes.rank, thread=lane.number, update=number, look=_NO_LOOK)
-        event = _device_event()
+        event = device_event()
 
         def finish() -> ev.AnyEvent:
             built = look.build()
@@ -480,20 +493,6 @@ def _nothing() -> None:
 
 def _always() -> bool:
     return True
-
-
-def _device_event() -> Any:
-    """An event behind all work queued on the GPU so far; None without one."""
-    if not torch.cuda.is_initialized():
-        return None
-    event = torch.cuda.Event()
-    event.record()
-    return event
-
-
-def _in_engine_thread() -> bool:
-    # The engine's device threads are no Python threads: threading makes a dummy for them.
-    return isinstance(threading.current_thread(), threading._DummyThread)
 
 
 def _mixed(module: Any) -> bool:

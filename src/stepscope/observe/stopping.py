@@ -9,34 +9,53 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stepscope.observe.schedule import MORE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stepscope.observe.lane import Lane
-    from stepscope.observe.session import Session
+    from stepscope.observe.schedule import Limits
 
-#: How many updates of a second epoch, or after an evaluation, are seen before the end.
-MORE = 8
 #: How much further the ranks of a launch may be than the first one when that calls the end.
 HEADWAY = 4
 #: The file in the record by which the first rank tells the others after which update to end.
 CALL = "stop-after"
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When enough was seen: after ``updates``, or ``seconds`` past the first update.
+class Thread(Protocol):
+    """What must be known of the thread that trains."""
 
-    ``patient``: not before one evaluation and the start of a second epoch were seen as well,
-    where the script has them. Without any optimizer step, rounds of backward are counted.
-    """
+    stepping: list[Any]
+    backwards: int
 
-    updates: int = 200
-    seconds: float | None = 60.0
-    patient: bool = True
+    def let_go(self) -> None:
+        """Listen to single operations no longer."""
+
+
+class Training(Protocol):
+    """What must be known of the training so far."""
+
+    @property
+    def updates(self) -> int:
+        """The updates of all threads."""
+
+    @property
+    def evaluations(self) -> int:
+        """The evaluations that were told."""
+
+    @property
+    def epochs_begun(self) -> int:
+        """The most passes that any loader has begun."""
+
+    @property
+    def has_optimizers(self) -> bool:
+        """Whether any optimizer is known."""
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether any optimizer has stepped."""
 
 
 class Stopper:
@@ -56,20 +75,20 @@ class Stopper:
         self._second_epoch: int | None = None  # updates made when it began
         self._evaluated: int | None = None  # updates made when the first evaluation was told
 
-    def round_done(self, session: Session, lane: Lane) -> None:
+    def round_done(self, session: Training, lane: Thread) -> None:
         """A backward ended: an update does with it where no optimizer steps, or one did inside."""
         self._rounds += 1
         inside, self._inside = self._inside, False
-        if not lane.stepping and (inside or not session.owners_seen):
+        if not lane.stepping and (inside or not session.has_stepped):
             self._ask(session, lane)
 
-    def step_done(self, session: Session, lane: Lane) -> None:
+    def step_done(self, session: Training, lane: Thread) -> None:
         """An optimizer's step ended."""
         self._inside = lane.backwards > 0
         if not lane.stepping and not lane.backwards:
             self._ask(session, lane)
 
-    def _ask(self, session: Session, lane: Lane) -> None:
+    def _ask(self, session: Training, lane: Thread) -> None:
         """End the script if enough was seen.
 
         Raises:
@@ -93,15 +112,15 @@ class Stopper:
         partial.replace(self._call)
         return last
 
-    def _enough(self, session: Session, updates: int) -> bool:
+    def _enough(self, session: Training, updates: int) -> bool:
         limits = self._limits
         if limits.seconds is not None and time.monotonic() - (self._began or 0) >= limits.seconds:
             return True
         if self._second_epoch is None and session.epochs_begun > 1:
             self._second_epoch = updates
-        if self._evaluated is None and session.notes.evaluations:
+        if self._evaluated is None and session.evaluations:
             self._evaluated = updates
-        done = updates or (self._rounds // 2 if session.registry.has_optimizers else self._rounds)
+        done = updates or (self._rounds // 2 if session.has_optimizers else self._rounds)
         if done < limits.updates:
             return False
         if not limits.patient:

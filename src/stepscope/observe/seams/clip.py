@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from stepscope.observe.frames import locals_of
 from stepscope.observe.seams.base import Seam
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class ClipSeam(Seam):
                 caller = sys._getframe(1)
                 if caller.f_code.co_name == "clip_grad_value_":
                     try:
-                        names = caller.f_locals
+                        names = locals_of(caller)
                         find = functools.partial(self._clipped_by_value, names["parameters"], names["grads"])
                         self.session.clipped("value", find, names["clip_value"], None)
                     except Exception as error:  # noqa: BLE001

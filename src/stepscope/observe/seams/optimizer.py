@@ -98,7 +98,7 @@ class OptimizerSeam(Seam):
             lane.learn(MADE, None)
         self.session.registry.optimizer(optimizer, made=True)
         if self.session.plan.thorough:
-            self.session.registry.origins.settle(_parameters(optimizer), self.session.registry)
+            self.session.registry.origins.settle(_parameters(optimizer), self.session.registry.entry)
 
     def _make_zero_grad(self, original: Any) -> Any:
         local = self.session.local

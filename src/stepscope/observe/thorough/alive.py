@@ -13,13 +13,12 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from inspect import CO_OPTIMIZED
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from stepscope.observe.frames import is_users, user_frames
+from stepscope.observe.frames import is_users, locals_of, user_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +30,6 @@ _MOST_DEPTH = 100_000
 _MOST_NODES = 4000
 _MOST_ITEMS = 2000
 _ENDS = 4
-_SNAPSHOTS = sys.version_info < (3, 13)
 _ADDING = frozenset({"append", "appendleft", "extend", "add", "insert", "update", "setdefault", "put"})
 
 
@@ -104,11 +102,8 @@ def find_holder(update: int, modules: Iterable[nn.Module]) -> tuple[str, str | N
     files = []
     for frame in user_frames():
         files.append(frame.f_code.co_filename)
-        names = frame.f_locals
-        held = _search_names(names, update)
-        if _SNAPSHOTS and frame.f_code.co_flags & CO_OPTIMIZED:
-            names.clear()
-        if held is None and frame.f_globals is not names:
+        held = _search_names(locals_of(frame), update)
+        if held is None:
             held = _search_names(frame.f_globals, update)
         if held is not None:
             return _located(held, [*files, *_class_file(held[1])])

@@ -73,7 +73,7 @@ class Census:
         for name, module in models.items():
             self._registry.refresh(name, module)
         self._origins.settle(
-            [p for m in models.values() for _, p in named_parameters(m)], self._registry, list(models.values())
+            [p for m in models.values() for _, p in named_parameters(m)], self._registry.entry, list(models.values())
         )
         loose = [leaf for leaf in leaves if isinstance(leaf, nn.Parameter) and id(leaf) not in held]
         if loose:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from stepscope.observe.frames import locals_of
 from stepscope.observe.gauge import Reading
 from stepscope.record.events import LayerModes
 
@@ -132,7 +133,7 @@ def enclosing_in_eval(root: nn.Module | None, frame: FrameType | None) -> nn.Mod
     for _ in range(_MOST_FRAMES):
         if frame is None:
             return None
-        module = frame.f_locals.get("self") if "self" in frame.f_code.co_varnames[:1] else None
+        module = locals_of(frame).get("self") if "self" in frame.f_code.co_varnames[:1] else None
         frame = frame.f_back
         if not isinstance(module, nn.Module):
             continue

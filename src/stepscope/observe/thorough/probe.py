@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
-    from stepscope.observe.lane import Lane
-    from stepscope.observe.session import Session
+    from stepscope.observe.notes import Notes
+    from stepscope.observe.thorough.modes import Called
 
 Place = tuple[str | None, int]
 
@@ -66,17 +66,40 @@ class Candidate:
         self.seconds = time.perf_counter() - self.began
 
 
+class Thread(Protocol):
+    """What must be known of the thread that trains."""
+
+    number: int
+    updates: int
+    backwards: int
+    called: Called | None
+
+    def let_go(self) -> None:
+        """Listen to single operations no longer."""
+
+
+class Watcher(Protocol):
+    """What the probe asks of the watch it belongs to."""
+
+    notes: Notes
+    compiled: bool
+    seams: list[Any]
+
+    def only_lane(self, lane: Any) -> bool:
+        """Whether no other thread trains."""
+
+
 class Probe:
     """Watches for a model that trains, and probes each once. Switches itself off at the first failure."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Watcher) -> None:
         """Belong to ``session``."""
         self._session = session
         self._candidate: Candidate | None = None
         self._tried: set[str] = set()
 
     @unseen
-    def about_to_call(self, lane: Lane, module: nn.Module, model: str, args: Any, kwargs: Any) -> Candidate | None:
+    def about_to_call(self, lane: Thread, module: nn.Module, model: str, args: Any, kwargs: Any) -> Candidate | None:
         """A model is called in an update that is looked at closely: keep what it is given."""
         if (
             self._candidate is not None
@@ -107,7 +130,7 @@ class Probe:
         if isinstance(target, Tensor) and looks_plain(target) and target.numel() <= MOST_ELEMENTS:
             candidate.targets.append(target.detach().clone())
 
-    def update_done(self, lane: Lane, update: int) -> None:
+    def update_done(self, lane: Thread, update: int) -> None:
         """The update is over and its numbers are kept: probe the model it trained."""
         candidate, self._candidate = self._candidate, None
         if candidate is None or lane.backwards or self._session.compiled or not self._session.only_lane(lane):
@@ -138,7 +161,7 @@ def _modes() -> int:
 class _switched_off:  # noqa: N801  # a context manager, read like one
     """Nothing of ours listens meanwhile."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Watcher) -> None:
         self._on = [seam for seam in session.seams if seam.on]
 
     def __enter__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,14 @@ from torch import Tensor, nn
 from stepscope.observe.frames import all_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from stepscope.observe.registry import Registry
+
+class Entry(Protocol):
+    """What is known of a parameter."""
+
+    id: str
+
 
 #: Functions that make a model and fill it with trained weights.
 _PRETRAINED = frozenset({"from_pretrained", "load_from_checkpoint"})
@@ -99,11 +104,13 @@ class Origins:
         held = {id(child) for module in alive for child in children(module)}
         return [module for module in alive if id(module) not in held]
 
-    def settle(self, parameters: list[Tensor], registry: Registry, models: Iterable[nn.Module] = ()) -> None:
+    def settle(
+        self, parameters: list[Tensor], known: Callable[[Tensor], Entry | None], models: Iterable[nn.Module] = ()
+    ) -> None:
         """Remember where ``parameters`` are at home now (in ``models``, say), as far as that is not known yet."""
         wanted = {}
         for parameter in parameters:
-            entry = registry.entry(parameter)
+            entry = known(parameter)
             if entry is not None and entry.id not in self.homes:
                 wanted[id(parameter)] = entry.id
         if not wanted:

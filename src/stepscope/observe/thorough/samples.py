@@ -14,7 +14,7 @@ from torch.nn.modules.loss import _Loss
 from torch.optim import Optimizer
 from torch.utils.data import IterableDataset
 
-from stepscope.observe.frames import called_from_user, is_own, user_frames, user_line
+from stepscope.observe.frames import called_from_user, is_own, locals_of, user_frames, user_line
 from stepscope.observe.gauge import first_tensors
 from stepscope.observe.quiet import unseen
 from stepscope.observe.thorough import feeding, workers
@@ -299,7 +299,7 @@ def _maker(loader: Any) -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and (
         is_own(frame.f_code.co_filename)
-        or (frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is loader)
+        or (frame.f_code.co_name == "__init__" and locals_of(frame).get("self") is loader)
     ):
         frame = frame.f_back
     return frame
@@ -310,7 +310,7 @@ def _arrays_in_reach() -> Iterator[Any]:
     seen: set[int] = set()
     level: list[Any] = []
     for frame in user_frames():
-        level += frame.f_locals.values() if frame.f_locals is not frame.f_globals else ()
+        level += locals_of(frame).values()
         level += frame.f_globals.values()
     for _ in range(_DEPTH):
         inside: list[Any] = []
