@@ -66,7 +66,7 @@ def _names(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
-@launching.script_command("check", _HELP)
+@launching.script_command("check", _HELP, lenient=True)
 @click.option(
     "--updates", callback=_updates, metavar="N|all", help="End the script after N updates; all: let it end by itself."
 )

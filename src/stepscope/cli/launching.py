@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Where the options of stepscope end and those of the script begin.
 ORDER = "Options of stepscope come before SCRIPT; all that follows SCRIPT is the script's own."
+LENIENT = """Options of stepscope come before SCRIPT, or right after it where the script's source names no option
+like that (`--` ends them); all else that follows SCRIPT is the script's own."""
 
 
 class ScriptCommand(click.Command):
@@ -27,7 +29,7 @@ class ScriptCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Mark where the options of stepscope end."""
-        valued = {name for p in self.params if isinstance(p, click.Option) and not p.is_flag for name in p.opts}
+        valued = self._names(valued=True)
         place = 0
         while place < len(args) and args[place].startswith("-") and args[place] != "--":
             of_module = args[place].startswith("-m")
@@ -35,10 +37,43 @@ class ScriptCommand(click.Command):
             if of_module:
                 args = [*args[:place], "--", *args[place:]]
                 break
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, self._in_order(args, place))
+
+    def _names(self, *, valued: bool) -> set[str]:
+        options = [p for p in self.params if isinstance(p, click.Option) and (not p.is_flag) is valued]
+        return {name for option in options for name in option.opts}
+
+    def _in_order(self, args: list[str], place: int) -> list[str]:
+        """The arguments as they are; the script at ``place`` ends the options of stepscope."""
+        del place
+        return args
 
 
-def script_command(name: str, text: str) -> Callable[[Callable[..., Any]], click.Command]:
+class LenientCommand(ScriptCommand):
+    """Options of stepscope may also stand right after the script, unless the script may mean them."""
+
+    def _in_order(self, args: list[str], place: int) -> list[str]:
+        if place >= len(args) or args[place] == "--":
+            return args
+        script, rest = args[place], args[place + 1 :]
+        ours: list[str] = []
+        try:
+            source = Path(script).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return args  # that it cannot be read is said later
+        valued, flags = self._names(valued=True), self._names(valued=False)
+        while rest and rest[0].startswith("--"):
+            name, with_value, _ = rest[0].partition("=")
+            if name not in valued | flags or name in source:
+                break
+            taken = 2 if name in valued and not with_value else 1
+            ours, rest = [*ours, *rest[:taken]], rest[taken:]
+        if rest and rest[0] == "--" and ours:
+            rest = rest[1:]
+        return [*args[:place], *ours, script, *rest]
+
+
+def script_command(name: str, text: str, *, lenient: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
     """A verb that takes ``SCRIPT ARGS`` or ``-m MODULE ARGS``, and a folder for its record."""
 
     def make(function: Callable[..., Any]) -> click.Command:
@@ -55,7 +90,8 @@ def script_command(name: str, text: str) -> Callable[[Callable[..., Any]], click
         ):
             function = add(function)
         settings = {"allow_interspersed_args": False}
-        return click.command(name, cls=ScriptCommand, help=f"{text}\n\n{ORDER}\n", context_settings=settings)(function)
+        kind, order = (LenientCommand, LENIENT) if lenient else (ScriptCommand, ORDER)
+        return click.command(name, cls=kind, help=f"{text}\n\n{order}\n", context_settings=settings)(function)
 
     return make
 
