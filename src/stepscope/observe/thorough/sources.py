@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from stepscope.observe.frames import user_files
+from stepscope.observe.frames import user_files, user_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +43,15 @@ def sounds_alike(name: str) -> bool:
     return _LIKE.fullmatch(name.lower().replace("_", "")) is not None
 
 
+def _files() -> list[str]:
+    """The files of the user's code: those that run now, then the others, the last met first."""
+    running = [frame.f_code.co_filename for frame in user_frames()]
+    return list(dict.fromkeys([*running, *reversed(user_files())]))[:MOST_FILES]
+
+
 def statements() -> list[Statement]:
     """Those in the files of the user's code that have been met so far."""
-    return [found for name in user_files()[:MOST_FILES] for found in _in_file(name)]
+    return [found for name in _files() for found in _in_file(name)]
 
 
 @lru_cache(maxsize=MOST_FILES)
@@ -120,7 +126,7 @@ def _walk(tree: ast.AST | None) -> Iterator[tuple[ast.AST, bool]]:
 
 def subscripts() -> set[str]:
     """The string keys that the user's code reads (``[...]`` or ``.get``) other than to print them."""
-    return {key for name in user_files()[:MOST_FILES] for key in _keys_in(name)}
+    return {key for name in _files() for key in _keys_in(name)}
 
 
 @lru_cache(maxsize=MOST_FILES)
@@ -166,7 +172,7 @@ class Pair:
 
 def pairs() -> list[Pair]:
     """The statements of the user's code that bring one module in line with another."""
-    return [pair for name in user_files()[:MOST_FILES] for pair in _pairs_in(name)]
+    return [pair for name in _files() for pair in _pairs_in(name)]
 
 
 @lru_cache(maxsize=MOST_FILES)
