@@ -408,6 +408,26 @@ def test_weights_of_as_many_rows_as_a_batch_has_samples_are_no_data(verdict):
     assert told(verdict(run)) == [("repeated-batch", "strong")]
 
 
+def test_all_points_of_an_equation_put_together_anew_are_no_repetition(verdict):
+    """As in physics-informed networks: the coordinates are kept, and want gradients themselves."""
+
+    def train():
+        x, t = (torch.tensor(np.random.default_rng(n).normal(size=(80, 1)), requires_grad=True).float() for n in (0, 1))
+        model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+        optimizer = torch.optim.Adam(model.parameters())
+        for _ in range(30):
+            u = model(torch.cat([x, t], dim=1))
+            slope = torch.autograd.grad(u.sum(), x, create_graph=True)[0]
+            u = u[:50] + model(torch.cat([x, t], dim=1)[:50])  # another set of points
+            slope = slope[:50]
+            loss = (slope - u).square().mean()
+            optimizer.zero_grad()
+            loss.backward(retain_graph=True)
+            optimizer.step()
+
+    assert told(verdict(train)) == []
+
+
 def test_a_grid_that_is_made_anew_is_no_repetition(verdict):
     def run():
         model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))

@@ -39,7 +39,7 @@ _MOST_TENSORS = 4
 _MOST_BETWEEN = 8
 _MOST_COMPARED = 8
 #: Calls for which the script is searched for what it keeps.
-_MOST_SEARCHES = 6
+_MOST_SEARCHES = 12
 _MOST_NAMES = 3000
 _DEPTH = 4
 _NOTHING_INSIDE = (Optimizer, type, ModuleType, FunctionType, BuiltinFunctionType, str, bytes, int, float, type(None))
@@ -79,7 +79,7 @@ class Sampling:
         self._studied: dict[int, weakref.ref[Any]] = {}
         self._searches = 0
         self._recent: deque[tuple[weakref.ref[Tensor], int, Marking]] = deque(maxlen=_MOST_TENSORS)
-        self._kept: list[weakref.ref[Any]] | None = None
+        self._kept: dict[int, list[weakref.ref[Any]]] = {}  # by the number of samples
         self._between: tuple[tuple[int, int], Counter[str]] = ((0, 0), Counter())
 
     @property
@@ -283,14 +283,14 @@ class Sampling:
         if self._searches >= _MOST_SEARCHES:
             return None
         self._searches += 1
-        before = self._kept
-        self._kept = []
+        before = self._kept.get(count)
+        kept = self._kept[count] = []
         held = False
         bases = [tensor._base for tensor in given if tensor._base is not None]
         for thing in (*given, *bases, *_arrays_in_reach()):
             if thing.ndim and len(thing) == count:
                 held = held or any(ref() is thing for ref in before or ())
-                self._kept.append(weakref.ref(thing))
+                kept.append(weakref.ref(thing))
         return held if before is not None else None
 
 
@@ -341,7 +341,7 @@ def _contents(value: Any) -> list[Any]:
 
 def _is_table(value: Any) -> bool:
     if isinstance(value, Tensor):
-        return bool(value.dim()) and not value.requires_grad
+        return bool(value.dim()) and not isinstance(value, nn.Parameter)  # data may require gradients, as in a PINN
     name = type(value).__name__
     return name in {"ndarray", "DataFrame", "Series"} and bool(getattr(value, "ndim", 0))
 
