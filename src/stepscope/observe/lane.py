@@ -175,7 +175,7 @@ class Lane:
             self.session.rouse()
         self.tell()
         self.brief = False
-        attentive = MORE if self.session.plan.thorough else 1
+        attentive = MORE if self.updates < 5 * self.session.plan.thorough else 1
         self._next_note = self.updates + max(len(self.session.owners_seen), attentive)
         self.session.woke()
         loss = self.loss

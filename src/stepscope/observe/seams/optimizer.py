@@ -56,12 +56,13 @@ class OptimizerSeam(Seam):
             self._handles.append(register_optimizer_step_pre_hook(self._before))
 
     def _safely(self, asleep: Sleep) -> Callable[..., None]:
-        stepped = asleep.stepped
+        stepped, limited = asleep.stepped, self.session.stopper is not None
 
         def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             try:
                 stepped(optimizer, args, kwargs)
-                self._ask_whether_to_end()
+                if limited:
+                    self._ask_whether_to_end()
             except Exception as error:  # noqa: BLE001
                 self.retire(error)
 
