@@ -51,7 +51,8 @@ def _row(name: str, device: str, warm: int, *, quick: bool, thorough: int) -> No
     plain, looked = _compare(train, max(1, block // 10), rounds // 2, 2, device, plan=Plan(looks="all"))
     small = "linear" in name or "MLP" in name
     print(
-        f"| {name}{', all rules' if thorough else ''}{'' if device == 'cpu' else ' (GPU)'} | {1e6 * statistics.median(bare):.0f} us "
+        f"| {name}{', all rules' if thorough else ''}{'' if device == 'cpu' else ' (GPU)'} "
+        f"| {1e6 * statistics.median(bare):.0f} us "
         f"| {statistics.median(steady) / statistics.median(bare):.3f} | {1.03 if small else 1.01:.2f} "
         f"| {sum(steady) / sum(bare):.3f} "
         f"| {statistics.median(looked) / statistics.median(plain):.1f} | 10 |",
